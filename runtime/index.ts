@@ -1,0 +1,2 @@
+// The runtime: intricate routines that every evaluator calls, in AssemblyScript without a heap.
+export { ping } from './ping';

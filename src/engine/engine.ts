@@ -1,0 +1,94 @@
+/**
+ * The narrow waist: an engine makes vCPUs, a vCPU runs until the machine must act.
+ *
+ *   VmEntry (what the machine answers)  ->  Vcpu.run  ->  VmExit (what the guest asks)
+ *
+ * Engines know nothing of devices, devices nothing of engines. The dialogue is by value: an exit that asks for data
+ * (`pio-in`, `mmio-read`, `rdmsr`) is answered by `VmEntry.answer` of the next call, and only then does the guest's
+ * instruction retire. Modelled on the hardware's VM exits, SDM Vol. 3C, "VM Exits".
+ */
+
+export type AccessSize = 1 | 2 | 4 | 8;
+
+export type VmExit =
+  /** The guest reads an I/O port; answer with `value`. */
+  | { readonly kind: 'pio-in'; readonly port: number; readonly size: 1 | 2 | 4 }
+  | { readonly kind: 'pio-out'; readonly port: number; readonly size: 1 | 2 | 4; readonly value: number }
+  /** The guest reads a guest-physical address that is not RAM; answer with `value`. */
+  | { readonly kind: 'mmio-read'; readonly gpa: number; readonly size: AccessSize }
+  | { readonly kind: 'mmio-write'; readonly gpa: number; readonly size: AccessSize; readonly value: bigint }
+  /** An MSR that the processor itself does not own (APIC base, TSC deadline, x2APIC, paravirtual). Answer or refuse. */
+  | { readonly kind: 'rdmsr'; readonly msr: number }
+  | { readonly kind: 'wrmsr'; readonly msr: number; readonly value: bigint }
+  | { readonly kind: 'hypercall' }
+  /** HLT retired; enter again when an interrupt is there. */
+  | { readonly kind: 'hlt' }
+  /** The guest can take the interrupt that `requestInterruptWindow` asked about. */
+  | { readonly kind: 'interrupt-window' }
+  /** Slice used up or `kick` called; nothing is owed. */
+  | { readonly kind: 'preempted' }
+  /** Triple fault. */
+  | { readonly kind: 'shutdown' };
+
+export type VmExitKind = VmExit['kind'];
+
+export interface VmEntry {
+  /** Answer to the last exit's question: the value read, or 'refused' (#GP) for an MSR; ignored where nothing was asked. */
+  readonly answer: bigint | 'refused';
+  /** External interrupt to inject now; only when `vcpu.interruptible`. */
+  readonly vector: number | undefined;
+  /** Leave with `interrupt-window` as soon as RFLAGS.IF and the interrupt shadow allow an interrupt. */
+  readonly requestInterruptWindow: boolean;
+  /** Nanoseconds the guest may run before `preempted`. */
+  readonly sliceNs: number;
+}
+
+/** Engine-neutral processor state. 64-bit values are bigint: this is an edge, never a hot path. */
+export interface SegmentState {
+  base: bigint;
+  limit: number;
+  /** As SEGMENT_ATTRIBUTES in x86/state.ts. */
+  attributes: number;
+  selector: number;
+}
+
+export interface CpuState {
+  gpr: bigint[];
+  rip: bigint;
+  rflags: bigint;
+  /** ES CS SS DS FS GS LDTR TR. */
+  segments: SegmentState[];
+  gdtr: { base: bigint; limit: number };
+  idtr: { base: bigint; limit: number };
+  cr0: bigint;
+  cr2: bigint;
+  cr3: bigint;
+  cr4: bigint;
+  cr8: bigint;
+  efer: bigint;
+  xcr0: bigint;
+  dr: bigint[];
+  /** MSR number -> value, of the MSRs the processor owns. */
+  msrs: Map<number, bigint>;
+  /** FXSAVE64 image, 512 bytes. */
+  fxsave: Uint8Array;
+  halted: boolean;
+  interruptShadow: boolean;
+  nmiBlocked: boolean;
+}
+
+export interface Vcpu {
+  /** True when an external interrupt can be injected by the next entry. */
+  readonly interruptible: boolean;
+  run(entry: VmEntry): VmExit;
+  save(): CpuState;
+  load(state: CpuState): void;
+  /** Processor counters by name, for --stats. */
+  statistics(): Record<string, number>;
+}
+
+export interface Engine {
+  readonly name: 'dbt' | 'kvm';
+  createVcpu(index: number): Vcpu;
+  close(): void;
+}

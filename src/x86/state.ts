@@ -1,0 +1,317 @@
+/**
+ * Where everything lives in a VM's linear memory, and the layout of one vCPU's state.
+ *
+ * This file is read by two compilers (TypeScript and AssemblyScript): only `export const` of integer literals and
+ * sums of them, no imports, no types.
+ *
+ *   0x0000_0000  64 KiB   never used: a null pointer faults a test, not a guest
+ *   0x0001_0000  64 KiB   vCPU 0 state (this layout)
+ *   0x0002_0000  ...      TLBs of vCPU 0
+ *   0x0008_0000  ...      jump cache of vCPU 0
+ *   0x0010_0000  2 MiB    static data of the runtime (AssemblyScript's memoryBase)
+ *   0x0030_0000  1 MiB    page attributes, one byte per guest page frame
+ *   0x0040_0000  60 MiB   decoded blocks (records of the interpreter)
+ *   0x0400_0000  ...      guest RAM, GPA 0 first
+ */
+
+export const CPU_BASE = 0x10000;
+
+// ---- general state, offsets from CPU_BASE ----
+/** 16 GPRs of 8 bytes in encoding order: RAX RCX RDX RBX RSP RBP RSI RDI R8-R15. */
+export const GPR = 0;
+/** A u64 that is always zero: what an absent base or index register points at. */
+export const ZERO = 128;
+/** u64, architectural RIP; exact whenever engine code is not running (after an exit, inside a runtime routine). */
+export const RIP = 136;
+/** u64, RIP minus the offset of the current instruction in its linear page: rip = RIP_BASE + record offset. */
+export const RIP_BASE = 144;
+/** Lazy status flags: i32 operation (see CC_*), u64 result, u64 source, u64 second source. */
+export const CC_OP = 152;
+export const CC_DST = 160;
+export const CC_SRC = 168;
+export const CC_SRC2 = 176;
+/** u64, RFLAGS without the six status flags (they live in CC_*): bit 1 always set, TF IF DF IOPL NT RF VM AC VIF VIP ID. */
+export const RFLAGS = 184;
+/** i32, the block key: every mode that changes decoding, addressing or privilege (KEY_*). Kept by `updateKey`. */
+export const BLOCK_KEY = 192;
+/** i32, instructions left until the engine must return to the run loop. */
+export const BUDGET = 196;
+/** i32, why compiled code stopped: STATUS_*. Zero while running. */
+export const STATUS = 200;
+/** i32 vector, i32 error code, i32 1 if there is an error code: the exception pending when STATUS is STATUS_FAULT. */
+export const EXCEPTION_VECTOR = 204;
+export const EXCEPTION_ERROR = 208;
+export const EXCEPTION_HAS_ERROR = 212;
+/** i32, current privilege level. */
+export const CPL = 216;
+/** i32, 1 while maskable interrupts are held off for one instruction (after STI, MOV SS, POP SS). */
+export const INTERRUPT_SHADOW = 220;
+/** i32, nonzero when the machine wants the vCPU back at once (interrupt to inject, timer, kick); any thread may set it. */
+export const EXIT_REQUEST = 224;
+/** i32, 1 when the vCPU waits in HLT. */
+export const HALTED = 228;
+/** i32, pointer to the block header that became hot (STATUS_HOT) or the link record to resolve (STATUS_LINK). */
+export const RECORD = 232;
+/** i32, 1 while a single instruction is stepped that may write code pages (self-modifying code). */
+export const CODE_WRITE_ALLOWED = 236;
+/** u64 guest physical address and i32 size of the store that hit translated code (STATUS_CODE_WRITE). */
+export const CODE_WRITE_GPA = 240;
+export const CODE_WRITE_SIZE = 248;
+/** i32, NMI blocked until IRET. */
+export const NMI_BLOCKED = 252;
+
+// ---- segment registers: ES CS SS DS FS GS LDTR TR, 24 bytes each ----
+/** base u64 +0, limit u32 +8 (bytes, granularity applied), attributes u32 +12, selector u32 +16. */
+export const SEGMENT = 256;
+export const SEGMENT_STRIDE = 24;
+export const SEGMENT_BASE = 0;
+export const SEGMENT_LIMIT = 8;
+/** As in the descriptor's second dword shifted right by 8: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15; 16 = unusable. */
+export const SEGMENT_ATTRIBUTES = 12;
+export const SEGMENT_SELECTOR = 16;
+export const SEG_ES = 0;
+export const SEG_CS = 1;
+export const SEG_SS = 2;
+export const SEG_DS = 3;
+export const SEG_FS = 4;
+export const SEG_GS = 5;
+export const SEG_LDTR = 6;
+export const SEG_TR = 7;
+export const GDTR_BASE = 448;
+export const GDTR_LIMIT = 456;
+export const IDTR_BASE = 464;
+export const IDTR_LIMIT = 472;
+
+// ---- control, debug and model-specific registers (u64 each unless said) ----
+export const CR0 = 480;
+export const CR2 = 488;
+export const CR3 = 496;
+export const CR4 = 504;
+export const CR8 = 512;
+export const XCR0 = 520;
+export const EFER = 528;
+export const STAR = 536;
+export const LSTAR = 544;
+export const CSTAR = 552;
+export const FMASK = 560;
+export const KERNEL_GS_BASE = 568;
+export const TSC_AUX = 576;
+export const SYSENTER_CS = 584;
+export const SYSENTER_ESP = 592;
+export const SYSENTER_EIP = 600;
+export const PAT = 608;
+export const MISC_ENABLE = 616;
+/** i64 added to the clock import to give the TSC. */
+export const TSC_OFFSET = 624;
+/** DR0-DR7, u64 each. */
+export const DR = 640;
+/** Four PDPTE registers of PAE paging, u64 each. */
+export const PDPTE = 704;
+/** MTRR and other MSRs that only store: MTRR_DEF_TYPE, 11 fixed, 8 variable pairs (u64 each). */
+export const MTRR_DEF_TYPE = 736;
+export const MTRR_FIXED = 744;
+export const MTRR_VARIABLE = 832;
+export const DEBUGCTL = 960;
+export const SPEC_CTRL = 968;
+export const UCODE_REV = 976;
+/** u64 APIC base MSR mirror (0xfee00000 | BSP | enable); the LAPIC itself is a device. */
+export const APIC_BASE = 984;
+export const MCG_STATUS = 992;
+
+// ---- floating point ----
+/** Eight 16-byte slots indexed by PHYSICAL register: mantissa u64 +0, sign and exponent u16 +8. MMX n is the mantissa of physical n. */
+export const FPR = 1024;
+/** u16 control word, u16 status word (TOP kept in FPU_TOP; bits 13:11 of the stored word are stale), u8 tags: bit n = physical register n is EMPTY. */
+export const FPU_CONTROL = 1152;
+export const FPU_STATUS = 1154;
+export const FPU_EMPTY = 1156;
+/** u8, 0-7. */
+export const FPU_TOP = 1157;
+/** u16 last opcode, u64 last instruction pointer, u64 last data pointer, u16 selectors of both. */
+export const FPU_OPCODE = 1158;
+export const FPU_IP = 1160;
+export const FPU_DP = 1168;
+export const FPU_CS = 1176;
+export const FPU_DS = 1178;
+/** u32. */
+export const MXCSR = 1184;
+/** XMM0-XMM15, 16 bytes each. */
+export const XMM = 1280;
+/** Room for the upper halves of YMM0-YMM15. */
+export const YMM_HIGH = 1536;
+/** 64 bytes for values that cross the runtime boundary (128-bit slow loads and stores). */
+export const SCRATCH = 1792;
+
+// ---- exits that need the machine: the request, and the replay log of its answers ----
+/** i32 EXIT_*; u64 address or port or MSR or leaf; i32 size in bytes; u64 value. Valid when STATUS is STATUS_EXIT. */
+export const EXIT_KIND = 1856;
+export const EXIT_SIZE = 1860;
+export const EXIT_ADDRESS = 1864;
+export const EXIT_VALUE = 1872;
+/** i32 answers in the log, i32 answers consumed by the instruction now re-run; then 16 u64 answers. */
+export const LOG_COUNT = 1880;
+export const LOG_CURSOR = 1884;
+export const LOG = 1888;
+export const LOG_CAPACITY = 16;
+
+// ---- counters (u64 each), for --stats ----
+export const COUNT_INTERPRETED = 2048;
+export const COUNT_TRANSLATED = 2056;
+export const COUNT_TLB_MISS = 2064;
+export const COUNT_PAGE_WALK = 2072;
+export const COUNT_TLB_FLUSH = 2080;
+export const COUNT_SLOW_ACCESS = 2088;
+/** 32 u64: exceptions by vector; then 256 u64: interrupts by vector. */
+export const COUNT_EXCEPTION = 2112;
+export const COUNT_INTERRUPT = 2368;
+
+// ---- machine parameters the runtime reads (set once by the engine) ----
+/** u32, bytes of guest RAM from GPA 0 (at most 3 GiB). */
+export const RAM_SIZE = 4480;
+/** i32, physical address bits. */
+export const PHYSICAL_BITS = 4484;
+/** CPUID table: i32 count, then entries at CPUID_TABLE: leaf, subleaf (0xffffffff: any), eax, ebx, ecx, edx (u32 each). */
+export const CPUID_COUNT = 4488;
+export const CPUID_TABLE = 4608;
+export const CPUID_ENTRY_SIZE = 24;
+export const CPUID_CAPACITY = 128;
+
+// ---- TLBs ----
+// An entry is 16 bytes: tag i64 (page base of the GVA), host i32 (linear-memory address of the page), flags i32.
+// Hit: (gva - tag) <u 4097 - size; then the host address is host + (gva - tag).
+// An empty entry of slot i holds the tag of a page that cannot live in slot i (0, or 0x1000 in slot 0), so it never hits.
+export const TLB_ENTRIES = 1024;
+export const TLB_ENTRY_SIZE = 16;
+export const TLB_SIZE = 16384;
+/** Read view of MMU index m at TLB + m * 2 * TLB_SIZE; its write view TLB_SIZE further. */
+export const TLB = 0x20000;
+export const MMU_INDEXES = 3;
+/** Fetch view, by CPL class (0 supervisor, 1 user): tag i64, host i32 of the page, flags. */
+export const FETCH_TLB = 0x38000;
+/** Entry flag: the mapping is global. */
+export const TLB_FLAG_GLOBAL = 1;
+
+// ---- jump cache: linear RIP -> block header; 4096 entries of 16 bytes: rip i64, header i32, key i32 ----
+export const JUMP_CACHE = 0x80000;
+export const JUMP_CACHE_ENTRIES = 4096;
+
+export const RUNTIME_DATA = 0x100000;
+
+/** One byte per guest page frame (3 GiB / 4 KiB). */
+export const PAGE_ATTRIBUTES = 0x300000;
+/** The page holds translated code: its write view must never be filled. */
+export const PAGE_HAS_CODE = 1;
+/** Stores go to nowhere (ROM). */
+export const PAGE_READ_ONLY = 2;
+/** Not RAM: a bus access (VGA hole 0xa0000-0xbffff). */
+export const PAGE_DEVICE = 4;
+/** Written since the dirty log was last read. */
+export const PAGE_DIRTY = 8;
+
+export const BLOCKS = 0x400000;
+export const BLOCKS_END = 0x4000000;
+
+export const RAM = 0x4000000;
+
+// ---- STATUS_*: what a handler, region or routine returns and leaves in STATUS ----
+export const STATUS_OK = 0;
+/** Back to the run loop: budget used up or EXIT_REQUEST set; RIP is exact. */
+export const STATUS_BUDGET = 1;
+/** An exception is pending in EXCEPTION_*; RIP is the faulting instruction (traps: the next one). */
+export const STATUS_FAULT = 2;
+/** No block known at RIP (or mode changed): look it up. */
+export const STATUS_MISS = 3;
+/** The machine must act: EXIT_*; the instruction at RIP has not retired and will be re-run with the answer in the log. */
+export const STATUS_EXIT = 4;
+/** The store at RIP would hit translated code; nothing was written. */
+export const STATUS_CODE_WRITE = 5;
+/** The block in RECORD crossed the threshold. */
+export const STATUS_HOT = 6;
+/** RECORD's successor is not resolved yet. */
+export const STATUS_LINK = 7;
+/** HLT retired: RIP is the next instruction, HALTED is set. */
+export const STATUS_HALT = 8;
+/** Triple fault: the vCPU is shut down. */
+export const STATUS_SHUTDOWN = 9;
+/** One instruction was asked for and has retired (single step). */
+export const STATUS_STEPPED = 10;
+
+// ---- EXIT_*: kinds of request ----
+export const EXIT_NONE = 0;
+export const EXIT_PIO_IN = 1;
+export const EXIT_PIO_OUT = 2;
+export const EXIT_MMIO_READ = 3;
+export const EXIT_MMIO_WRITE = 4;
+/** EXIT_ADDRESS is the MSR; the answer is its value, or EXIT_VALUE the value to write. An answer may be refused: LOG_REFUSED. */
+export const EXIT_RDMSR = 5;
+export const EXIT_WRMSR = 6;
+export const EXIT_HYPERCALL = 7;
+/** i32 set by the engine with an answer: the machine refused the MSR, raise #GP(0). */
+export const LOG_REFUSED = 4492;
+
+// ---- BLOCK_KEY bits ----
+/** 64-bit code: CS.L in long mode. */
+export const KEY_CODE64 = 1;
+/** CS.D: 32-bit default operand and address size (never with KEY_CODE64). */
+export const KEY_CODE32 = 2;
+/** MMU index, bits 3:2. */
+export const KEY_MMU_SHIFT = 2;
+export const KEY_MMU_MASK = 12;
+/** Data accesses at CPL 3. */
+export const MMU_USER = 0;
+/** Supervisor, user pages forbidden (SMAP and not AC). */
+export const MMU_SUPERVISOR_SMAP = 1;
+/** Supervisor, user pages allowed. */
+export const MMU_SUPERVISOR = 2;
+/** CPL, bits 5:4. */
+export const KEY_CPL_SHIFT = 4;
+export const KEY_CPL_MASK = 48;
+/** CR0.PE. */
+export const KEY_PROTECTED = 64;
+export const KEY_VM86 = 128;
+/** SS.B: pushes and pops use ESP (never with KEY_CODE64). */
+export const KEY_STACK32 = 256;
+/** ES CS SS DS have base 0, limit 4 GiB and are usable: no segment arithmetic for them (always with KEY_CODE64). */
+export const KEY_FLAT = 512;
+/** RFLAGS.TF: one instruction per block, #DB after it. */
+export const KEY_TRAP = 1024;
+/** CR0.EM or CR0.TS: x87, MMX and SSE instructions raise #NM or #UD. Routines decide which. */
+export const KEY_FPU_TRAP = 2048;
+/** CR4.OSFXSR clear: SSE raises #UD. */
+export const KEY_NO_SSE = 4096;
+/** Some MXCSR exception is unmasked: SSE arithmetic must look for #XM after each operation. */
+export const KEY_SSE_UNMASKED = 8192;
+/** CR0.AM, RFLAGS.AC and CPL 3: alignment is checked. */
+export const KEY_ALIGN = 16384;
+/** IA-32e mode is active (EFER.LMA): compatibility mode where KEY_CODE64 is clear. */
+export const KEY_LONG = 32768;
+/** A data breakpoint or I/O breakpoint is armed in DR7: slow paths only. */
+export const KEY_DATA_BREAKPOINT = 65536;
+/** An instruction breakpoint is armed in DR7: one instruction per block, checked before it. */
+export const KEY_CODE_BREAKPOINT = 131072;
+/** The engine asks for a block of one instruction that is not cached under the normal key. */
+export const KEY_SINGLE = 262144;
+
+// ---- CC_OP: kind * 4 + log2(size in bytes) ----
+/** CC_SRC holds CF PF AF ZF SF OF in their RFLAGS places. The only kind whose size bits are zero by rule. */
+export const CC_FLAGS = 0;
+/** dst = x + y, src = y. */
+export const CC_ADD = 1;
+/** dst = x + y + c, src = y, src2 = c (0 or 1). */
+export const CC_ADC = 2;
+/** dst = x - y, src = y. Also CMP, NEG (x = 0). */
+export const CC_SUB = 3;
+/** dst = x - y - c, src = y, src2 = c. */
+export const CC_SBB = 4;
+/** dst = result; CF = OF = AF = 0. */
+export const CC_LOGIC = 5;
+/** dst = x + 1, src = CF before (0 or 1). */
+export const CC_INC = 6;
+/** dst = x - 1, src = CF before. */
+export const CC_DEC = 7;
+/** dst = x << n, src = x << (n - 1): CF is its top bit, OF = CF xor top bit of dst, AF = 0. n >= 1 after masking. */
+export const CC_SHL = 8;
+/** dst = x >> n, src = x >> (n - 1): CF is its low bit, OF = top bit of (dst xor src), AF = 0. Logical and arithmetic. */
+export const CC_SHR = 9;
+/** dst = low half, src nonzero when CF and OF are set; SF ZF PF from dst, AF = 0. IMUL and MUL. */
+export const CC_MUL = 10;
