@@ -1,0 +1,79 @@
+/**
+ * The typed errors of the public API. Every one carries a stable `code` for programs, the exit code the command ends
+ * with, and a message of one sentence for people: what is wrong, with which input, and what to do about it.
+ */
+
+/** Exit codes of the command; `timeout(1)`'s number for a timeout. */
+export const EXIT_CODE = {
+  POWER_OFF: 0,
+  INTERNAL: 1,
+  BAD_INPUT: 2,
+  RESET: 4,
+  TIMEOUT: 124,
+} as const;
+
+export type ErrorCode =
+  /** A guest file is truncated, foreign, damaged or asks for what this machine does not have. */
+  | 'bad-image'
+  /** The guest's files do not fit into the guest's memory. */
+  | 'out-of-memory'
+  /** The command or an option of the API was used wrongly. */
+  | 'bad-usage'
+  /** A host file cannot be read or written. */
+  | 'host-file'
+  /** A guest image cannot be fetched, unpacked or found in the cache. */
+  | 'image-source'
+  /** The JavaScript host lacks something the machine needs. */
+  | 'host-unsupported'
+  /** A defect of this program. */
+  | 'internal';
+
+export class TrapezeError extends Error {
+  readonly code: ErrorCode;
+  readonly exitCode: number;
+
+  constructor(code: ErrorCode, message: string, exitCode: number = EXIT_CODE.BAD_INPUT, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+    this.exitCode = exitCode;
+  }
+}
+
+/** A kernel or module that cannot be loaded. */
+export class BadImageError extends TrapezeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('bad-image', message, EXIT_CODE.BAD_INPUT, options);
+  }
+}
+
+/** The guest's memory is too small; `requiredBytes` would be enough, where that can be known. */
+export class OutOfMemoryError extends TrapezeError {
+  readonly requiredBytes: number | undefined;
+
+  constructor(message: string, requiredBytes?: number) {
+    super('out-of-memory', message);
+    this.requiredBytes = requiredBytes;
+  }
+}
+
+/** A wrong argument, option value or combination. */
+export class UsageError extends TrapezeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('bad-usage', message, EXIT_CODE.BAD_INPUT, options);
+  }
+}
+
+/** A file of the host that cannot be read or written. */
+export class HostFileError extends TrapezeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('host-file', message, EXIT_CODE.BAD_INPUT, options);
+  }
+}
+
+/** A guest image that cannot be had. */
+export class ImageSourceError extends TrapezeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('image-source', message, EXIT_CODE.BAD_INPUT, options);
+  }
+}

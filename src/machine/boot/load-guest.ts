@@ -1,0 +1,26 @@
+/** The one entry point of the boot loaders: what a file is, its content says. */
+import { BadImageError } from '../../base/errors.js';
+import type { BootOptions, InitialState } from './boot.js';
+import { ByteView } from './byte-view.js';
+import { isElf, readElf } from './elf.js';
+import { GuestWriter } from './guest-writer.js';
+import { isLinux, loadLinux } from './linux.js';
+import { loadPvh, pvhEntry } from './pvh.js';
+
+const ACCEPTED = 'a Linux bzImage, an ELF file with a PVH note, or a Multiboot 1 or 2 image';
+
+/** Writes the guest into `ram` (GPA 0 first) and returns the first processor's state. Throws TrapezeError only. */
+export function loadGuest(ram: Uint8Array, options: BootOptions): InitialState {
+  const image = new ByteView(options.kernel, options.kernelName ?? 'the kernel');
+  if (image.length === 0) throw image.fail(`the file is empty; give ${ACCEPTED}`);
+  if (options.append.includes('\0')) throw new BadImageError('the command line holds a zero byte; remove it');
+  const guest = new GuestWriter(ram, options);
+
+  if (isLinux(image)) return loadLinux(image, guest, options);
+  if (isElf(image)) {
+    const elf = readElf(image);
+    const entry = pvhEntry(image, elf);
+    if (entry !== undefined) return loadPvh(image, elf, entry, guest, options);
+  }
+  throw image.fail(`this is not a kernel that can be started here; give ${ACCEPTED}`);
+}
