@@ -10,7 +10,8 @@
  *   0x0008_0000  ...      jump cache of vCPU 0
  *   0x0010_0000  2 MiB    static data of the runtime (AssemblyScript's memoryBase)
  *   0x0030_0000  1 MiB    page attributes, one byte per guest page frame
- *   0x0040_0000  60 MiB   decoded blocks (records of the interpreter)
+ *   0x0040_0000  52 MiB   decoded blocks (records of the interpreter)
+ *   0x0380_0000  8 MiB    code bitmap: u64 per guest page frame, bit n = 64-byte chunk n holds translated code
  *   0x0400_0000  ...      guest RAM, GPA 0 first
  */
 
@@ -190,10 +191,23 @@ export const MMU_INDEXES = 3;
 export const FETCH_TLB = 0x38000;
 /** Entry flag: the mapping is global. */
 export const TLB_FLAG_GLOBAL = 1;
+/** Access kinds of a page walk. */
+export const ACCESS_READ = 0;
+export const ACCESS_WRITE = 1;
+export const ACCESS_FETCH = 2;
+/** A read whose fault must report a write (read-modify-write). */
+export const ACCESS_MODIFY = 3;
 
 // ---- jump cache: linear RIP -> block header; 4096 entries of 16 bytes: rip i64, header i32, key i32 ----
 export const JUMP_CACHE = 0x80000;
 export const JUMP_CACHE_ENTRIES = 4096;
+
+/** Non-global TLB entries filled since the last flush: u32 count, then linear-memory addresses of entries (u32). */
+export const FILL_LIST = 0x90000;
+export const FILL_LIST_CAPACITY = 4095;
+/** One byte per hash of 2 MiB regions of linear addresses that some large page was filled from: INVLPG must sweep there. */
+export const LARGE_MAP = 0x94000;
+export const LARGE_MAP_SIZE = 4096;
 
 export const RUNTIME_DATA = 0x100000;
 
@@ -209,7 +223,8 @@ export const PAGE_DEVICE = 4;
 export const PAGE_DIRTY = 8;
 
 export const BLOCKS = 0x400000;
-export const BLOCKS_END = 0x4000000;
+export const BLOCKS_END = 0x3800000;
+export const CODE_BITMAP = 0x3800000;
 
 export const RAM = 0x4000000;
 

@@ -1,0 +1,286 @@
+// Guest memory by linear address: the TLB's slow path, accesses across pages, memory-mapped I/O by the replay log,
+// stores that hit translated code. Everything here sets STATUS when the access did not happen.
+import {
+  ACCESS_FETCH,
+  ACCESS_MODIFY,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  BLOCK_KEY,
+  CODE_BITMAP,
+  CODE_WRITE_ALLOWED,
+  CODE_WRITE_GPA,
+  CODE_WRITE_SIZE,
+  COUNT_SLOW_ACCESS,
+  COUNT_TLB_MISS,
+  CPU_BASE,
+  EXIT_MMIO_READ,
+  EXIT_MMIO_WRITE,
+  KEY_CPL_MASK,
+  KEY_DATA_BREAKPOINT,
+  KEY_MMU_MASK,
+  KEY_MMU_SHIFT,
+  MMU_SUPERVISOR,
+  MMU_USER,
+  PAGE_ATTRIBUTES,
+  PAGE_DEVICE,
+  PAGE_DIRTY,
+  PAGE_HAS_CODE,
+  PAGE_READ_ONLY,
+  RAM,
+  RAM_SIZE,
+  STATUS,
+  STATUS_CODE_WRITE,
+} from '../../src/x86/state';
+import { answer, request } from '../system/exit';
+import { fetchView, fill, readView, slotOf, writeView } from './tlb';
+import { walk, walkGlobal, walkGpa, walkShift, walkWritable } from './walk';
+
+/** `locate` found no RAM: the access goes to the bus at `walkGpa`. Never a host address: those lie above RAM. */
+const DEVICE: usize = 1;
+
+function count(offset: usize): void {
+  store<u64>(CPU_BASE + offset, load<u64>(CPU_BASE + offset) + 1);
+}
+
+// @ts-ignore: decorator
+@inline function failed(): bool {
+  return load<i32>(CPU_BASE + STATUS) != 0;
+}
+
+/** Host address of one byte after a walk: 0 (fault recorded), DEVICE, or its linear-memory address. Fills the TLB. */
+function locate(gva: u64, access: i32, mmu: i32): usize {
+  count(COUNT_TLB_MISS);
+  if (!walk(gva, access, mmu)) return 0;
+  const gpa = walkGpa;
+  if (gpa >= <u64>load<u32>(CPU_BASE + RAM_SIZE)) return DEVICE;
+  const frame = <usize>(gpa >> 12);
+  const attributes = load<u8>(PAGE_ATTRIBUTES + frame);
+  if ((attributes & PAGE_DEVICE) != 0) return DEVICE;
+  const host = RAM + <usize>gpa;
+  const write = access == ACCESS_WRITE || access == ACCESS_MODIFY;
+  if (write) store<u8>(PAGE_ATTRIBUTES + frame, attributes | PAGE_DIRTY);
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) == 0) {
+    fill(readView(mmu), gva, host, walkGlobal, walkShift);
+    if (write && walkWritable && (attributes & (PAGE_HAS_CODE | PAGE_READ_ONLY)) == 0) {
+      fill(writeView(mmu), gva, host, walkGlobal, walkShift);
+    }
+  }
+  return host;
+}
+
+// A byte's host address from the view if it is there, else by a walk.
+function find(gva: u64, access: i32, mmu: i32): usize {
+  const view = access == ACCESS_READ ? readView(mmu) : writeView(mmu);
+  const entry = slotOf(view, gva);
+  const offset = gva - load<u64>(entry);
+  if (offset < 4096) return <usize>load<u32>(entry + 8) + <usize>offset;
+  return locate(gva, access, mmu);
+}
+
+function readHost(host: usize, size: i32): u64 {
+  switch (size) {
+    case 1:
+      return <u64>load<u8>(host);
+    case 2:
+      return <u64>load<u16>(host);
+    case 4:
+      return <u64>load<u32>(host);
+    default:
+      return load<u64>(host);
+  }
+}
+
+function writeHost(host: usize, value: u64, size: i32): void {
+  switch (size) {
+    case 1:
+      store<u8>(host, <u8>value);
+      break;
+    case 2:
+      store<u16>(host, <u16>value);
+      break;
+    case 4:
+      store<u32>(host, <u32>value);
+      break;
+    default:
+      store<u64>(host, value);
+  }
+}
+
+/** True if the store may go ahead; else STATUS_CODE_WRITE is set. `host` is a RAM address, the bytes lie in one page. */
+function codeAllows(host: usize, size: i32): bool {
+  const gpa = host - RAM;
+  const attributes = load<u8>(PAGE_ATTRIBUTES + (gpa >> 12));
+  if ((attributes & PAGE_HAS_CODE) == 0) return true;
+  if (load<i32>(CPU_BASE + CODE_WRITE_ALLOWED) != 0) return true;
+  const chunks = load<u64>(CODE_BITMAP + ((gpa >> 12) << 3));
+  const first = (gpa >> 6) & 63;
+  const last = ((gpa + <usize>size - 1) >> 6) & 63;
+  for (let c = first; c <= last; c++) {
+    if (((chunks >> <u64>c) & 1) != 0) {
+      store<u64>(CPU_BASE + CODE_WRITE_GPA, <u64>gpa);
+      store<i32>(CPU_BASE + CODE_WRITE_SIZE, size);
+      store<i32>(CPU_BASE + STATUS, STATUS_CODE_WRITE);
+      return false;
+    }
+  }
+  return true;
+}
+
+// @ts-ignore: decorator
+@inline function isReadOnly(host: usize): bool {
+  return (load<u8>(PAGE_ATTRIBUTES + ((host - RAM) >> 12)) & PAGE_READ_ONLY) != 0;
+}
+
+// @ts-ignore: decorator
+@inline function crosses(gva: u64, size: i32): bool {
+  return (<i32>gva & 4095) + size > 4096;
+}
+
+function readDevice(gpa: u64, size: i32): u64 {
+  return request(EXIT_MMIO_READ, gpa, size, 0) != 0 ? answer() : 0;
+}
+
+function read(gva: u64, size: i32, access: i32, mmu: i32): u64 {
+  if (crosses(gva, size)) {
+    const first = 4096 - (<i32>gva & 4095);
+    // Both pages must be there before either is read.
+    const low = find(gva, access, mmu);
+    if (low == 0) return 0;
+    const lowGpa = walkGpa;
+    const high = find(gva + first, access, mmu);
+    if (high == 0) return 0;
+    let value: u64 = 0;
+    for (let i = 0; i < size; i++) {
+      const inLow = i < first;
+      const page = inLow ? low : high;
+      let byte: u64;
+      if (page == DEVICE) byte = readDevice((inLow ? lowGpa + i : walkGpa + (i - first)), 1);
+      else byte = <u64>load<u8>(inLow ? low + i : high + (i - first));
+      if (failed()) return 0;
+      value |= byte << (<u64>i << 3);
+    }
+    return value;
+  }
+  const host = find(gva, access, mmu);
+  if (host == 0) return 0;
+  if (host == DEVICE) return readDevice(walkGpa, size);
+  return readHost(host, size);
+}
+
+function write(gva: u64, value: u64, size: i32, mmu: i32): void {
+  if (crosses(gva, size)) {
+    const first = 4096 - (<i32>gva & 4095);
+    const low = find(gva, ACCESS_WRITE, mmu);
+    if (low == 0) return;
+    const lowGpa = walkGpa;
+    const high = find(gva + first, ACCESS_WRITE, mmu);
+    if (high == 0) return;
+    if (low != DEVICE && !codeAllows(low, first)) return;
+    if (high != DEVICE && !codeAllows(high, size - first)) return;
+    const highGpa = walkGpa;
+    for (let i = 0; i < size; i++) {
+      const inLow = i < first;
+      const page = inLow ? low : high;
+      const byte = (value >> (<u64>i << 3)) & 255;
+      if (page == DEVICE) {
+        if (request(EXIT_MMIO_WRITE, inLow ? lowGpa + i : highGpa + (i - first), 1, byte) == 0) return;
+      } else if (!isReadOnly(page)) store<u8>(inLow ? low + i : high + (i - first), <u8>byte);
+    }
+    return;
+  }
+  const host = find(gva, ACCESS_WRITE, mmu);
+  if (host == 0) return;
+  if (host == DEVICE) {
+    request(EXIT_MMIO_WRITE, walkGpa, size, value);
+    return;
+  }
+  if (!codeAllows(host, size) || isReadOnly(host)) return;
+  writeHost(host, value, size);
+}
+
+// @ts-ignore: decorator
+@inline function currentMmu(): i32 {
+  return (load<i32>(CPU_BASE + BLOCK_KEY) & KEY_MMU_MASK) >> KEY_MMU_SHIFT;
+}
+
+// ---- slow paths of compiled code: the current MMU index ----
+export function loadSlow(gva: u64, size: i32): u64 {
+  count(COUNT_SLOW_ACCESS);
+  return read(gva, size, ACCESS_READ, currentMmu());
+}
+export function loadModifySlow(gva: u64, size: i32): u64 {
+  count(COUNT_SLOW_ACCESS);
+  return read(gva, size, ACCESS_MODIFY, currentMmu());
+}
+export function storeSlow(gva: u64, value: u64, size: i32): void {
+  count(COUNT_SLOW_ACCESS);
+  write(gva, value, size, currentMmu());
+}
+export function load128Slow(gva: u64): v128 {
+  const mmu = currentMmu();
+  const low = read(gva, 8, ACCESS_READ, mmu);
+  if (failed()) return i64x2.splat(0);
+  const high = read(gva + 8, 8, ACCESS_READ, mmu);
+  return i64x2.replace_lane(i64x2.splat(<i64>low), 1, <i64>high);
+}
+export function store128Slow(gva: u64, value: v128): void {
+  const mmu = currentMmu();
+  // The second half must not fault after the first was written.
+  probeWrite(gva, 16, mmu);
+  if (failed()) return;
+  write(gva, <u64>i64x2.extract_lane(value, 0), 8, mmu);
+  if (failed()) return;
+  write(gva + 8, <u64>i64x2.extract_lane(value, 1), 8, mmu);
+}
+
+// ---- for routines, with an explicit MMU index ----
+export function readLinear(gva: u64, size: i32, mmu: i32): u64 {
+  return read(gva, size, ACCESS_READ, mmu);
+}
+export function writeLinear(gva: u64, value: u64, size: i32, mmu: i32): void {
+  write(gva, value, size, mmu);
+}
+/** Faults now if any byte of the range could not be written. At most one page boundary lies inside. */
+export function probeWrite(gva: u64, size: i32, mmu: i32): void {
+  probe(gva, size, ACCESS_WRITE, mmu);
+}
+export function probeRead(gva: u64, size: i32, mmu: i32): void {
+  probe(gva, size, ACCESS_READ, mmu);
+}
+function probe(gva: u64, size: i32, access: i32, mmu: i32): void {
+  const low = find(gva, access, mmu);
+  if (low == 0) return;
+  const split = crosses(gva, size);
+  const first = split ? 4096 - (<i32>gva & 4095) : size;
+  if (access == ACCESS_WRITE && low != DEVICE && !codeAllows(low, first)) return;
+  if (!split) return;
+  const high = find(gva + first, access, mmu);
+  if (high == 0) return;
+  if (access == ACCESS_WRITE && high != DEVICE) codeAllows(high, size - first);
+}
+
+/** Address in linear memory of a byte of plain RAM, or 0: not RAM, or not to be touched without the slow path. May fault (STATUS). */
+export function hostForRead(gva: u64, mmu: i32): u32 {
+  const host = find(gva, ACCESS_READ, mmu);
+  return host <= DEVICE ? 0 : <u32>host;
+}
+export function hostForWrite(gva: u64, mmu: i32): u32 {
+  const host = find(gva, ACCESS_WRITE, mmu);
+  if (host <= DEVICE) return 0;
+  const attributes = load<u8>(PAGE_ATTRIBUTES + ((host - RAM) >> 12));
+  return (attributes & (PAGE_HAS_CODE | PAGE_READ_ONLY)) != 0 ? 0 : <u32>host;
+}
+
+/** Host address of the byte to be fetched at a linear address under the current CPL; 0 with STATUS set: fault; 1: not RAM. */
+export function fetchHost(gva: u64): u32 {
+  const user = (load<i32>(CPU_BASE + BLOCK_KEY) & KEY_CPL_MASK) == KEY_CPL_MASK;
+  const entry = slotOf(fetchView(user), gva);
+  const offset = gva - load<u64>(entry);
+  if (offset < 4096) return load<u32>(entry + 8) + <u32>offset;
+  if (!walk(gva, ACCESS_FETCH, user ? MMU_USER : MMU_SUPERVISOR)) return 0;
+  if (walkGpa >= <u64>load<u32>(CPU_BASE + RAM_SIZE)) return <u32>DEVICE;
+  if ((load<u8>(PAGE_ATTRIBUTES + <usize>(walkGpa >> 12)) & PAGE_DEVICE) != 0) return <u32>DEVICE;
+  const host = RAM + <usize>walkGpa;
+  fill(fetchView(user), gva, host, walkGlobal, walkShift);
+  return <u32>host;
+}

@@ -1,0 +1,117 @@
+// The software TLB: direct-mapped views for reads, writes (per MMU index) and fetches (per CPL class).
+// Entry and hit rule: src/x86/state.ts, "TLBs".
+import {
+  COUNT_TLB_FLUSH,
+  CPU_BASE,
+  FETCH_TLB,
+  FILL_LIST,
+  FILL_LIST_CAPACITY,
+  LARGE_MAP,
+  LARGE_MAP_SIZE,
+  MMU_INDEXES,
+  TLB,
+  TLB_ENTRIES,
+  TLB_FLAG_GLOBAL,
+  TLB_SIZE,
+} from '../../src/x86/state';
+
+/** Number of arrays of TLB_SIZE bytes from TLB on: read and write view per index, two fetch views. */
+const VIEWS: usize = MMU_INDEXES * 2 + 2;
+
+// @ts-ignore: decorator
+@inline export function slotOf(view: usize, gva: u64): usize {
+  return view + (((<usize>(gva >> 12)) & (TLB_ENTRIES - 1)) << 4);
+}
+// @ts-ignore: decorator
+@inline export function readView(mmu: i32): usize {
+  return TLB + <usize>mmu * (2 * TLB_SIZE);
+}
+// @ts-ignore: decorator
+@inline export function writeView(mmu: i32): usize {
+  return TLB + <usize>mmu * (2 * TLB_SIZE) + TLB_SIZE;
+}
+// @ts-ignore: decorator
+@inline export function fetchView(user: bool): usize {
+  return FETCH_TLB + (user ? TLB_SIZE : 0);
+}
+
+// The tag of an empty slot: a page that belongs into another slot.
+// @ts-ignore: decorator
+@inline function clear(entry: usize): void {
+  store<u64>(entry, (entry & (TLB_SIZE - 1)) == 0 ? 0x1000 : 0);
+}
+
+export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u32): void {
+  const entry = slotOf(view, gva);
+  store<u64>(entry, gva & ~0xfff);
+  store<u32>(entry + 8, <u32>(host & ~0xfff));
+  store<u32>(entry + 12, global ? TLB_FLAG_GLOBAL : 0);
+  if (!global) {
+    const count = load<u32>(FILL_LIST);
+    if (count < FILL_LIST_CAPACITY) store<u32>(FILL_LIST + 4 + (<usize>count << 2), <u32>entry);
+    store<u32>(FILL_LIST, count + 1);
+  }
+  if (shift > 12) store<u8>(LARGE_MAP + largeHash(gva), shift > 22 ? 2 : 1);
+}
+
+// Regions of 4 MiB, so that both 2 MiB and 4 MiB pages lie in one.
+// @ts-ignore: decorator
+@inline function largeHash(gva: u64): usize {
+  return <usize>(gva >> 22) & (LARGE_MAP_SIZE - 1);
+}
+
+export function flushAll(): void {
+  store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
+  memory.fill(TLB, 0, VIEWS * TLB_SIZE);
+  for (let v: usize = 0; v < VIEWS; v++) clear(TLB + v * TLB_SIZE);
+  memory.fill(LARGE_MAP, 0, LARGE_MAP_SIZE);
+  store<u32>(FILL_LIST, 0);
+}
+
+/** MOV CR3 and its kin: `global` nonzero drops global entries too. */
+export function flushTlb(global: i32): void {
+  const count = load<u32>(FILL_LIST);
+  if (global != 0 || count > FILL_LIST_CAPACITY) {
+    flushAll();
+    return;
+  }
+  store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const entry = <usize>load<u32>(FILL_LIST + 4 + (i << 2));
+    if ((load<u32>(entry + 12) & TLB_FLAG_GLOBAL) == 0) clear(entry);
+  }
+  store<u32>(FILL_LIST, 0);
+}
+
+/** INVLPG: the page of `gva` in every view; a large page's pieces are swept. */
+export function flushPage(gva: u64): void {
+  const large = load<u8>(LARGE_MAP + largeHash(gva));
+  if (large == 2) {
+    flushAll();
+    return;
+  }
+  for (let v: usize = 0; v < VIEWS; v++) {
+    const view = TLB + v * TLB_SIZE;
+    if (large != 0) {
+      const region = gva >> 22;
+      for (let i: usize = 0; i < TLB_ENTRIES; i++) {
+        const entry = view + (i << 4);
+        if (load<u64>(entry) >> 22 == region) clear(entry);
+      }
+    } else {
+      const entry = slotOf(view, gva);
+      if (load<u64>(entry) == (gva & ~0xfff)) clear(entry);
+    }
+  }
+}
+
+/** Drops every write view entry of one guest page frame (host address of the page): it got code, or its dirty bit was read. */
+export function dropWrites(host: u32): void {
+  for (let m = 0; m < MMU_INDEXES; m++) {
+    const view = writeView(m);
+    for (let i: usize = 0; i < TLB_ENTRIES; i++) {
+      const entry = view + (i << 4);
+      if (load<u32>(entry + 8) == host) clear(entry);
+    }
+  }
+}
