@@ -1,4 +1,6 @@
 /** Reading and loading ELF executables, 32- and 64-bit, by physical address. System V ABI, "Program Header". */
+
+import { type ByteView, hex } from '../../base/byte-view.js';
 import {
   EI_CLASS,
   EI_DATA,
@@ -16,7 +18,6 @@ import {
   PT_LOAD,
   PT_NOTE,
 } from '../../spec/boot/elf.js';
-import { type ByteView, hex } from './byte-view.js';
 import { type GuestWriter, outOfMemory } from './guest-writer.js';
 
 export interface ElfSegment {

@@ -5,6 +5,8 @@
  *   file:  boot sector and setup, (setup_sects + 1) * 512 bytes | protected-mode code, syssize * 16 bytes | signature
  *   RAM:   low memory: boot_params, command line, GDT, page tables | kernel at pref_address | ... | initrd at the top
  */
+
+import { type ByteView, hex } from '../../base/byte-view.js';
 import {
   BOOT_FLAG,
   BOOT_FLAG_OFFSET,
@@ -26,7 +28,6 @@ import {
   ZERO_PAGE,
 } from '../../spec/boot/linux.js';
 import type { BootOptions, InitialState } from './boot.js';
-import { type ByteView, hex } from './byte-view.js';
 import { type GuestWriter, outOfMemory } from './guest-writer.js';
 import { GDT_SIZE, longModeState, PAGE_TABLES_SIZE, protectedModeState } from './initial-state.js';
 import { alignUp, ONE_MIB, PAGE_SIZE } from './ram-plan.js';

@@ -1,7 +1,8 @@
 /** The one entry point of the boot loaders: what a file is, its content says. */
+
+import { ByteView } from '../../base/byte-view.js';
 import { BadImageError } from '../../base/errors.js';
 import type { BootOptions, InitialState } from './boot.js';
-import { ByteView } from './byte-view.js';
 import { isElf, readElf } from './elf.js';
 import { GuestWriter } from './guest-writer.js';
 import { isLinux, loadLinux } from './linux.js';

@@ -2,6 +2,8 @@
  * PVH: an ELF image whose note names a 32-bit physical entry point, started with EBX = hvm_start_info.
  * Xen documentation, "x86/HVM direct boot ABI".
  */
+
+import { type ByteView, hex } from '../../base/byte-view.js';
 import {
   MEMMAP_ENTRY,
   MODLIST_ENTRY,
@@ -12,7 +14,6 @@ import {
   XEN_NOTE_NAME,
 } from '../../spec/boot/pvh.js';
 import type { BootOptions, InitialState } from './boot.js';
-import { type ByteView, hex } from './byte-view.js';
 import { type Elf, loadElf } from './elf.js';
 import type { GuestWriter } from './guest-writer.js';
 import { GDT_SIZE, protectedModeState } from './initial-state.js';

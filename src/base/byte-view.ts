@@ -2,7 +2,7 @@
  * Bounds-checked little-endian reading of a file somebody hands us. Every field may be any value and every offset may lie
  * outside of the file: reading there is a BadImageError that names the file, never a RangeError.
  */
-import { BadImageError } from '../../base/errors.js';
+import { BadImageError } from './errors.js';
 
 export class ByteView {
   readonly bytes: Uint8Array;

@@ -1,0 +1,118 @@
+/**
+ * The default guest's userland: one static busybox, a link for each of its applets, and /init. Nothing of it needs a
+ * program of the host, so a page can build the same archive.
+ */
+import { BadImageError } from '../base/errors.js';
+import { type CpioEntry, writeCpio } from './cpio.js';
+
+/** Kernel command line parameters that /init reads; the kernel ignores what it does not know with a dot in it. */
+export const INIT_PARAMETERS = {
+  ROWS: 'trapeze.rows',
+  COLUMNS: 'trapeze.cols',
+  TERM: 'trapeze.term',
+} as const;
+
+/**
+ * PID 1. The control line (second UART) carries "ROWS COLUMNS" lines when the user resizes the terminal; `stty` on the
+ * console then signals the foreground program. A shell on the console gets job control from setsid and cttyhack.
+ */
+const INIT = `#!/bin/sh
+export PATH=/bin HOME=/root TERM=linux
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev 2>/dev/null
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+hostname trapeze
+ip link set lo up 2>/dev/null
+
+rows= cols=
+read -r cmdline < /proc/cmdline
+for word in $cmdline; do
+  case $word in
+    ${INIT_PARAMETERS.ROWS}=*) rows=\${word#*=} ;;
+    ${INIT_PARAMETERS.COLUMNS}=*) cols=\${word#*=} ;;
+    ${INIT_PARAMETERS.TERM}=*) TERM=\${word#*=} ;;
+  esac
+done
+[ -n "$rows" ] && [ -n "$cols" ] && stty rows "$rows" cols "$cols" 2>/dev/null
+
+if [ -c /dev/ttyS1 ]; then
+  while read -r rows cols; do
+    stty -F /dev/console rows "$rows" cols "$cols"
+  done < /dev/ttyS1 > /dev/null 2>&1 &
+fi
+
+read -r release < /proc/sys/kernel/osrelease
+printf '\\nLinux %s, busybox userland. "exit" or "poweroff -f" ends the guest.\\n\\n' "$release"
+cd /root
+setsid cttyhack sh -l
+poweroff -f
+`;
+
+const PROFILE = `export PS1='\\h:\\w\\$ '
+alias ll='ls -l'
+`;
+
+const FILES: readonly CpioEntry[] = [
+  {
+    kind: 'file',
+    path: 'etc/passwd',
+    data: 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
+  },
+  { kind: 'file', path: 'etc/group', data: 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' },
+  { kind: 'file', path: 'etc/hosts', data: '127.0.0.1 localhost trapeze\n::1 localhost\n' },
+  { kind: 'file', path: 'etc/hostname', data: 'trapeze\n' },
+  { kind: 'file', path: 'etc/profile', data: PROFILE },
+  { kind: 'file', path: 'init', data: INIT, mode: 0o755 },
+];
+
+const DIRECTORIES = ['bin', 'dev', 'etc', 'proc', 'root', 'run', 'sys', 'tmp', 'var', 'usr'];
+
+/** `busybox` is the static program; `extra` adds or overrides files. Paths have no leading slash. */
+export function buildBusyboxInitramfs(busybox: Uint8Array, extra: readonly CpioEntry[] = []): Uint8Array {
+  const applets = busyboxApplets(busybox);
+  const replaced = new Set(extra.map((entry) => entry.path));
+  const entries: CpioEntry[] = [
+    ...DIRECTORIES.map((path): CpioEntry => ({ kind: 'directory', path, mode: path === 'tmp' ? 0o1777 : 0o755 })),
+    // PID 1's standard streams come from here, before /init can mount devtmpfs.
+    { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+    { kind: 'character-device', path: 'dev/null', major: 1, minor: 3, mode: 0o666 },
+    { kind: 'file', path: 'bin/busybox', data: busybox, mode: 0o755 },
+    ...applets.map((applet): CpioEntry => ({ kind: 'symlink', path: `bin/${applet}`, target: 'busybox' })),
+    { kind: 'symlink', path: 'sbin', target: 'bin' },
+    { kind: 'symlink', path: 'usr/bin', target: '../bin' },
+    { kind: 'symlink', path: 'usr/sbin', target: '../bin' },
+    ...FILES,
+  ];
+  return writeCpio([...entries.filter((entry) => !replaced.has(entry.path)), ...extra]);
+}
+
+const APPLET_NAME = /^(\[\[?|[a-z0-9][a-z0-9._-]{0,31})$/;
+
+/**
+ * busybox holds its applets' names in one sorted run of zero-terminated strings that starts with "[" and "[[". Reading it
+ * there works for a busybox the host cannot run.
+ */
+export function busyboxApplets(busybox: Uint8Array): string[] {
+  const text = new TextDecoder('latin1').decode(busybox);
+  let best: string[] = [];
+  for (let at = text.indexOf('[\0[[\0'); at >= 0; at = text.indexOf('[\0[[\0', at + 1)) {
+    const names: string[] = [];
+    for (let from = at; ; ) {
+      const end = text.indexOf('\0', from);
+      const name = end < 0 ? '' : text.slice(from, end);
+      if (!APPLET_NAME.test(name)) break;
+      names.push(name);
+      from = end + 1;
+    }
+    if (names.length > best.length) best = names;
+  }
+  if (!['sh', 'mount', 'stty', 'setsid', 'cttyhack', 'poweroff'].every((name) => best.includes(name))) {
+    throw new BadImageError('this is not a busybox with a shell; use the busybox-static package');
+  }
+  return best.filter((name) => name !== 'busybox');
+}
