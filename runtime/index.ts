@@ -4,3 +4,8 @@ export { computeFlags, condition, evaluateFlags, getRflags, setFlags, setRflags 
 export { updateKey } from './system/key';
 export { answer, request } from './system/exit';
 export { raise, raiseDebug, raiseError } from './system/raise';
+export * from './float/index';
+export {
+  deliverException, deliverInterrupt, deliverNmi, int1, int3, into, softwareInterrupt,
+} from './system/exception';
+export { iret } from './system/iret';
