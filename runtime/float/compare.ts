@@ -1,8 +1,9 @@
 // Comparisons of SSE: COMIS*, UCOMIS* and the predicates of CMP*. A NaN is invalid when it signals, or always for the
 // signaling forms. Singles are compared as the doubles of the same values.
 // Intel SDM Vol. 2A, "CMPPD", Table "Comparison Predicate for CMPPD and CMPPS Instructions".
-import { DAZ, DE, IE, mxcsr, raise } from './mxcsr';
+
 import { denormal32, denormal64, isNan64, isSignaling64, widen } from './core';
+import { DAZ, DE, IE, mxcsr, raise } from './mxcsr';
 
 const ZF = 0x40;
 const PF = 0x04;

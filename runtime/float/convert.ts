@@ -2,7 +2,7 @@
 import {
   denormal32, denormal64, fromInteger, narrowConvert, special, toInteger, widen, widenConvert,
 } from './core';
-import { DAZ, IE, PE, PM, isPlain, isSettled, mxcsr, raise } from './mxcsr';
+import { DAZ, IE, isPlain, isSettled, mxcsr, PE, PM, raise } from './mxcsr';
 
 export function f32_to_f64(a: u32): u64 {
   if ((a << 1) - 0x1000000 < 0xfe000000) return reinterpret<u64>(<f64>reinterpret<f32>(a));

@@ -4,7 +4,7 @@
 // A single is widened to the bits of the double of the same value (always possible, NaN payloads included), so that
 // one routine serves both formats; `single` says which one is meant.
 // Intel SDM Vol. 1, "Operating on NaNs", "Numeric Overflow", "Numeric Underflow", "Exception Priority".
-import { DAZ, DE, FTZ, IE, OE, PE, UE, UM, ZE, mxcsr, raise, roundingControl } from './mxcsr';
+import { DAZ, DE, FTZ, IE, mxcsr, OE, OM, PE, raise, roundingControl, UE, UM, ZE } from './mxcsr';
 import {
   addParts, divideParts, multiplyParts, resultExponent, resultHi, resultSign, roundedCarry, roundedInexact, roundedSig,
   roundResult, setNormalized, squareRootParts,
@@ -86,7 +86,8 @@ export function pack(control: u32, single: bool): u64 {
     let sig = roundedSig;
     if (roundedCarry) exponent++;
     if (exponent > largest) {
-      raise(OE | PE);
+      // Unmasked, the handler sees the result of an unbounded exponent: precision is lost only by its rounding.
+      raise((control & OM) != 0 || roundedInexact ? OE | PE : OE);
       const toInfinity = rounding == 0 || rounding == (resultSign != 0 ? 1 : 2);
       const infinity: u64 = single ? 0x7f800000 : INFINITY;
       return sign | (toInfinity ? infinity : infinity - 1);
@@ -97,18 +98,18 @@ export function pack(control: u32, single: bool): u64 {
     return sign | (<u64>(exponent + largest) << (precision - 1)) | (sig & (hidden - 1));
   }
   // Tiny unless rounding with an unbounded exponent already reaches the smallest normal number.
-  let tiny = true;
-  if (exponent == smallest - 1) {
-    roundResult(precision, rounding);
-    tiny = !roundedCarry;
+  roundResult(precision, rounding);
+  const tiny = exponent < smallest - 1 || !roundedCarry;
+  if (tiny && (control & UM) == 0) {
+    raise(roundedInexact ? UE | PE : UE);
+    return sign;
   }
-  if (tiny && (control & (FTZ | UM)) == (FTZ | UM)) {
+  if (tiny && (control & FTZ) != 0) {
     raise(UE | PE);
     return sign;
   }
   roundResult(precision - (smallest - exponent), rounding);
   if (roundedInexact) raise(tiny ? UE | PE : PE);
-  else if ((control & UM) == 0) raise(UE);
   return sign | roundedSig;
 }
 

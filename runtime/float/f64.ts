@@ -3,7 +3,7 @@
 // Fast paths: WebAssembly rounds to nearest even, as MXCSR almost always asks for. The native result is taken when its
 // exponent shows a normal number above the smallest one (so no overflow, underflow or NaN happened), no operand is
 // denormal, and precision is either already recorded and masked or provably not lost.
-import { ADD, arithmetic64, denormal64, DIVIDE, MULTIPLY, SUBTRACT, squareRoot64 } from './core';
+import { ADD, arithmetic64, DIVIDE, denormal64, MULTIPLY, SUBTRACT, squareRoot64 } from './core';
 import { DAZ, DE, IE, isPlain, isSettled, mxcsr, raise } from './mxcsr';
 
 const SIGN: u64 = 1 << 63;

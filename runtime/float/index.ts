@@ -1,6 +1,8 @@
 // SSE arithmetic, as the runtime exports it.
-export { float_begin, float_pending } from './mxcsr';
+
+export * from './approximate';
+export * from './compare';
+export * from './convert';
 export * from './f32';
 export * from './f64';
-export * from './convert';
-export * from './compare';
+export { float_begin, float_pending } from './mxcsr';

@@ -13,6 +13,7 @@ export const ALL_FLAGS: u32 = 63;
 const PRE_COMPUTATION: u32 = 7;
 export const DAZ: u32 = 64;
 export const MASK_SHIFT: u32 = 7;
+export const OM: u32 = 1024;
 export const UM: u32 = 2048;
 export const PM: u32 = 4096;
 export const RC_SHIFT: u32 = 13;

@@ -2,7 +2,7 @@
 //
 // A finite nonzero number is (-1)^sign * (hi:lo) * 2^(exponent - 127), bit 63 of hi set: the leading bit weighs
 // 2^exponent. Bits that do not fit below lo are or-ed into its bit 0 (sticky), which no rounding can mistake.
-import { mulHigh, divideWide, shiftRightJam, squareRootWide, wideCarry, wideLo, wideRest } from './wide';
+import { divideWide, mulHigh, shiftRightJam, squareRootWide, wideCarry, wideLo, wideRest } from './wide';
 
 /** The result of the last operation below. hi = 0 means an exact zero (its sign is the caller's matter). */
 export let resultSign: u32 = 0;
