@@ -1,0 +1,74 @@
+/**
+ * The contract of a machine: what it is made of, what it tells while it runs, and how it ends. The class behind it is
+ * picked by a composition root (node.ts, browser.ts).
+ */
+import type { CpuState } from '../engine/engine.js';
+import type { BootModule } from './boot/boot.js';
+
+export interface MachineOptions {
+  readonly kernel: Uint8Array;
+  /** File name, for messages and for Multiboot command lines. */
+  readonly kernelName?: string;
+  readonly modules?: readonly BootModule[];
+  /** Kernel command line. */
+  readonly append?: string;
+  readonly memoryBytes?: number;
+  readonly cpus?: number;
+  readonly engine?: 'dbt' | 'auto';
+  /** I/O port whose bytes come as `debugcon` events. */
+  readonly debugcon?: number;
+  /** Port 0xf4 ends the run with exit code ((value << 1) | 1) & 255. */
+  readonly debugExit?: boolean;
+  /** A reset ends the run instead of starting the guest again. */
+  readonly noReboot?: boolean;
+  /** The run ends with `timeout` after this time on the host's clock. */
+  readonly timeoutMs?: number;
+  /** Measure time per kind of exit as well as counts. */
+  readonly stats?: boolean;
+}
+
+export type EndReason = 'power-off' | 'reset' | 'triple-fault' | 'debug-exit' | 'timeout' | 'closed';
+
+/** Counters by name, grouped; values are counts unless the name ends in a unit. */
+export type Statistics = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
+/** Guest code around where the processor stopped, for the register dump's disassembly. */
+export interface CodeWindow {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+  readonly bits: 16 | 32 | 64;
+}
+
+export interface MachineResult {
+  readonly reason: EndReason;
+  /** As the command ends: 0 power-off, 4 reset or triple fault, 124 timeout, otherwise the debug-exit code. */
+  readonly exitCode: number;
+  readonly statistics: Statistics;
+  /** The first processor's state when it stopped. */
+  readonly cpu?: CpuState;
+  readonly code?: CodeWindow;
+}
+
+export interface MachineEvents {
+  /** Bytes the guest wrote to the first UART. */
+  readonly serial: Uint8Array;
+  readonly debugcon: Uint8Array;
+  readonly exit: MachineResult;
+}
+
+export interface Machine {
+  on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): this;
+  off<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): this;
+  /** Bytes into the first UART's receiver; queued without loss. */
+  write(bytes: Uint8Array): void;
+  /** Tells the guest the terminal's size, as a line "ROWS COLUMNS" on the second UART. */
+  resize(columns: number, rows: number): void;
+  /** Runs until the guest or the host ends it. Rejects with TrapezeError when the guest cannot be started. */
+  run(): Promise<MachineResult>;
+  /** Ends a run with reason `closed` and gives its memory back; may be called at any time and more than once. */
+  close(): void;
+}
+
+export interface MachineConstructor {
+  new (options: MachineOptions): Machine;
+}
