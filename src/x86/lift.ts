@@ -9,7 +9,7 @@
 import { Builder } from '../ir/builder.js';
 import type { AccessSize, Type, Value } from '../ir/value.js';
 import { Value as Node } from '../ir/value.js';
-import type { Insn, MemoryOperand, Operand, RelativeOperand } from './insn.js';
+import type { FarOperand, Insn, MemoryOperand, Operand, RelativeOperand } from './insn.js';
 import { SEG } from './insn.js';
 import * as S from './state.js';
 
@@ -64,6 +64,9 @@ export abstract class Lift extends Builder {
   protected abstract targetOffset(op: RelativeOperand): Value;
   /** Linear-memory address (i32) of an XMM, MMX or ST register operand's state; MMX and ST are physical only for MMX. */
   abstract registerPointer(op: Operand & { kind: 'reg' }): Value;
+  /** Selector (i32) and offset (i64) of a far pointer in the instruction. */
+  abstract farSelector(op: FarOperand): Value;
+  abstract farOffset(op: FarOperand): Value;
   /** Number of a register operand as i32 (st index, segment, control or debug register). */
   abstract registerNumber(op: Operand & { kind: 'reg' }): Value;
 

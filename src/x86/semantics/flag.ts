@@ -1,0 +1,48 @@
+/** Single flags. Intel SDM Vol. 2, "CLC", "STC", "CMC", "CLD", "STD", "CLI", "STI". */
+import { type Definition, type Definitions, define, defineEnd, FLAG, type Lift, VECTOR } from '../lift.js';
+import * as S from '../state.js';
+
+const RFLAGS_IF = 0x200;
+const RFLAGS_DF = 0x400;
+
+/** CF as a function of the status flags. */
+function carry(change: 'clear' | 'set' | 'complement'): Definition {
+  return define((b) => {
+    const flags = b.flagsWord();
+    if (change === 'clear') b.setFlags(b.and(flags, b.i32(~FLAG.CF)));
+    else b.setFlags(change === 'set' ? b.or(flags, b.i32(FLAG.CF)) : b.xor(flags, b.i32(FLAG.CF)));
+  });
+}
+
+function setSystemFlag(b: Lift, mask: number, isSet: boolean): void {
+  const flags = b.state(S.RFLAGS, 4);
+  b.setState(S.RFLAGS, 4, isSet ? b.or(flags, b.i32(mask)) : b.and(flags, b.i32(~mask)));
+}
+
+/** CPL above IOPL: #GP(0). In virtual-8086 mode CPL is 3. @deviation CR4.VME and CR4.PVI are not offered. */
+function requireIopl(b: Lift): void {
+  const iopl = b.and(b.shru(b.state(S.RFLAGS, 4), b.i32(12)), b.i32(3));
+  b.raiseIf(b.gtu(b.state(S.CPL, 4), iopl), VECTOR.GP, 0);
+}
+
+/** Interrupts that become pending are looked for where blocks end: nothing to do here. */
+const cli = define((b) => {
+  requireIopl(b);
+  setSystemFlag(b, RFLAGS_IF, false);
+});
+
+/** Interrupts stay off for one more instruction if they were off: the routine sets the shadow. */
+const sti = defineEnd((b) => {
+  requireIopl(b);
+  b.routineEnds('enableInterrupts');
+});
+
+export const definitions: Definitions = {
+  clc: carry('clear'),
+  stc: carry('set'),
+  cmc: carry('complement'),
+  cld: define((b) => setSystemFlag(b, RFLAGS_DF, false)),
+  std: define((b) => setSystemFlag(b, RFLAGS_DF, true)),
+  cli,
+  sti,
+};
