@@ -1,0 +1,244 @@
+/**
+ * The opcode tables compiled for look-up: by mode, mandatory prefix, map and opcode byte to a slot, and from there by
+ * ModRM to a compiled row. All strings are read here, once; the decoder sees small integers.
+ */
+import { oneByteGroups, twoByteGroups } from './groups.js';
+import { oneByte } from './one-byte.js';
+import { compileOperand, usesModrm } from './operand.js';
+import type { MandatoryPrefix, OpcodeMap, OpcodeRow, OperandSizeRule, RowBody } from './row.js';
+import { threeByte3a } from './three-byte-0f3a.js';
+import { threeByte38 } from './three-byte-0f38.js';
+import { twoByte } from './two-byte-0f.js';
+import { twoByteSimd } from './two-byte-0f-simd.js';
+import { x87 } from './x87.js';
+
+function inMap(map: OpcodeMap, rows: readonly RowBody[]): readonly OpcodeRow[] {
+  return rows.map((row) => ({ map, ...row }));
+}
+
+/** Every row of every table: what this processor decodes. */
+export const opcodeRows: readonly OpcodeRow[] = [
+  ...inMap('', [...oneByte, ...oneByteGroups, ...x87]),
+  ...inMap('0f', [...twoByte, ...twoByteGroups, ...twoByteSimd]),
+  ...inMap('0f38', threeByte38),
+  ...inMap('0f3a', threeByte3a),
+];
+
+/** A row for one ModRM form (register or memory), ready for the decoder. */
+export interface CompiledRow {
+  /** Index into `opcodeRows`; -1 for an undefined encoding. */
+  readonly id: number;
+  /** Mnemonics for operand (or address) sizes 2, 4 and 8. */
+  readonly mnemonic16: string;
+  readonly mnemonic32: string;
+  readonly mnemonic64: string;
+  readonly byAddressSize: boolean;
+  /** Condition code; -1: the low four bits of the opcode. */
+  readonly cond: number;
+  /** Row of OPERAND_SIZE. */
+  readonly sizeRule: number;
+  readonly lock: boolean;
+  readonly repeat: number;
+  /** Whether the form has a memory operand coded in ModRM. */
+  readonly memory: boolean;
+  readonly count: number;
+  readonly operand0: number;
+  readonly operand1: number;
+  readonly operand2: number;
+}
+
+export const REPEAT = { none: 0, rep: 1, repz: 2 } as const;
+
+export interface Slot {
+  readonly modrm: boolean;
+  /** Where the form depends on ModRM.reg or .rm: index as `modrmCell` says. Else null. */
+  readonly cells: readonly CompiledRow[] | null;
+  /** The row where there is no ModRM, or for memory forms. */
+  readonly memory: CompiledRow;
+  /** The row for register forms. */
+  readonly register: CompiledRow;
+}
+
+const CELLS = 72;
+/** 0-7: memory forms by reg; 8-71: register forms by reg and rm. */
+export function modrmCell(modrm: number): number {
+  return modrm >= 0xc0 ? 8 + (modrm & 0x3f) : (modrm >> 3) & 7;
+}
+
+const SIZE_RULES: readonly OperandSizeRule[] = ['b', 'w', 'd', 'v', 'z', 'y', 'd64', 'f64', 'm'];
+
+/** Effective operand size: index `rule << 4 | mode << 2 | (66 ? 2 : 0) | (REX.W ? 1 : 0)`; mode 0, 1, 2 is 16, 32, 64. */
+export const OPERAND_SIZE = new Uint8Array(SIZE_RULES.length << 4);
+for (const [rule, name] of SIZE_RULES.entries()) {
+  for (const mode of [0, 1, 2]) {
+    for (const prefixes of [0, 1, 2, 3]) {
+      OPERAND_SIZE[(rule << 4) | (mode << 2) | prefixes] = operandSize(name, mode, prefixes >= 2, (prefixes & 1) === 1);
+    }
+  }
+}
+
+/** Intel SDM Vol. 1, "Operand Size and Address Size in 64-Bit Mode" and "Operand-Size and Address-Size Attributes". */
+function operandSize(rule: OperandSizeRule, mode: number, prefix66: boolean, rexW: boolean): number {
+  const toggled = (mode === 0) === prefix66 ? 4 : 2;
+  switch (rule) {
+    case 'b':
+      return 1;
+    case 'w':
+      return 2;
+    case 'd':
+      return 4;
+    case 'v':
+      return rexW ? 8 : toggled;
+    case 'z':
+      return rexW ? 4 : toggled;
+    case 'y':
+      return rexW ? 8 : 4;
+    case 'd64':
+      return mode === 2 ? (prefix66 && !rexW ? 2 : 8) : toggled;
+    case 'f64':
+      return mode === 2 ? 8 : toggled;
+    case 'm':
+      return mode === 2 ? 8 : 4;
+  }
+}
+
+const UNDEFINED: CompiledRow = {
+  id: -1,
+  mnemonic16: 'ud',
+  mnemonic32: 'ud',
+  mnemonic64: 'ud',
+  byAddressSize: false,
+  cond: 0,
+  sizeRule: SIZE_RULES.indexOf('d'),
+  lock: false,
+  repeat: 0,
+  memory: false,
+  count: 0,
+  operand0: 0,
+  operand1: 0,
+  operand2: 0,
+};
+const UNDEFINED_SLOT: Slot = { modrm: false, cells: null, memory: UNDEFINED, register: UNDEFINED };
+
+function compileRow(id: number, row: OpcodeRow, form: 'reg' | 'mem'): CompiledRow {
+  const codes = row.operands.map((code) => compileOperand(code, form));
+  const mnemonics = mnemonicsBySize(row);
+  return {
+    id,
+    mnemonic16: mnemonics[0],
+    mnemonic32: mnemonics[1],
+    mnemonic64: mnemonics[2],
+    byAddressSize: row.byAddressSize,
+    cond: row.cond >= 0 ? row.cond : row.span === 16 ? -1 : 0,
+    sizeRule: SIZE_RULES.indexOf(row.operandSize),
+    lock: row.lock && form === 'mem',
+    repeat: REPEAT[row.repeat],
+    memory: form === 'mem' && needsModrm(row),
+    count: codes.length,
+    operand0: codes[0] ?? 0,
+    operand1: codes[1] ?? 0,
+    operand2: codes[2] ?? 0,
+  };
+}
+
+function mnemonicsBySize(row: OpcodeRow): readonly [string, string, string] {
+  const [first = '', second = first, third] = row.mnemonic.split('/');
+  // Two names: 32 and 64 where the size is 'y', else 16 and 32.
+  if (third === undefined && row.operandSize === 'y') return [first, first, second];
+  return [first, second, third ?? second];
+}
+
+function needsModrm(row: OpcodeRow): boolean {
+  return row.mod !== 'any' || row.reg >= 0 || row.rm >= 0 || row.operands.some(usesModrm);
+}
+
+/** Which of the prefix columns none, 66, F3, F2 a row fills. F2 and F3 win over 66 as mandatory prefixes. */
+const COLUMNS: Readonly<Record<MandatoryPrefix, readonly number[]>> = {
+  any: [0, 1, 2, 3],
+  np: [0],
+  nfx: [0, 1],
+  66: [1],
+  f3: [2],
+  f2: [3],
+};
+
+const MAPS: readonly OpcodeMap[] = ['', '0f', '0f38', '0f3a'];
+export const MAP_ONE_BYTE = 0;
+export const MAP_0F = 1;
+export const MAP_0F38 = 2;
+export const MAP_0F3A = 3;
+
+/** Index `mode64 << 12 | prefix column << 10 | map << 8 | opcode`. */
+export const SLOTS: readonly Slot[] = buildSlots();
+
+/** 90 with REX.B. */
+export const XCHG_R8: Slot = requireSlot((1 << 12) | 0x91);
+
+function requireSlot(index: number): Slot {
+  return SLOTS[index] ?? UNDEFINED_SLOT;
+}
+
+/** The more a row demands, the later it is placed, over the rows that demand less. */
+function precision(row: OpcodeRow): number {
+  const prefix = row.prefix === 'any' ? 0 : 8;
+  return prefix + (row.reg >= 0 ? 4 : 0) + (row.mod === 'any' ? 0 : 2) + (row.rm >= 0 ? 1 : 0);
+}
+
+function buildSlots(): readonly Slot[] {
+  const cellsBySlot = new Map<number, CompiledRow[]>();
+  const withModrm = new Set<number>();
+  const ordered = opcodeRows.map((row, id) => ({ row, id })).sort((a, b) => precision(a.row) - precision(b.row));
+  for (const { row, id } of ordered) {
+    const register = row.mod === 'mem' ? UNDEFINED : compileForm(id, row, 'reg');
+    const memory = row.mod === 'reg' ? UNDEFINED : compileForm(id, row, row.mod === 'ignored' ? 'reg' : 'mem');
+    for (const index of slotIndexes(row)) {
+      const cells = cellsBySlot.get(index) ?? Array<CompiledRow>(CELLS).fill(UNDEFINED);
+      cellsBySlot.set(index, cells);
+      if (needsModrm(row)) withModrm.add(index);
+      place(cells, row, memory, register);
+    }
+  }
+  const slots = Array<Slot>(1 << 13).fill(UNDEFINED_SLOT);
+  for (const [index, cells] of cellsBySlot) slots[index] = collapse(cells, withModrm.has(index));
+  return slots;
+}
+
+/** A row whose operands cannot be in this form (`R` in memory, `M` in a register) is undefined there. */
+function compileForm(id: number, row: OpcodeRow, form: 'reg' | 'mem'): CompiledRow {
+  const compiled = compileRow(id, row, form);
+  const exists = row.operands.every((code) => compileOperand(code, form) >= 0);
+  return exists ? compiled : UNDEFINED;
+}
+
+function slotIndexes(row: OpcodeRow): readonly number[] {
+  const modes = row.i64 ? [0] : row.o64 ? [1] : [0, 1];
+  const map = MAPS.indexOf(row.map);
+  const indexes: number[] = [];
+  for (const mode of modes) {
+    for (const column of COLUMNS[row.prefix]) {
+      for (let opcode = row.opcode; opcode < row.opcode + row.span; opcode++) {
+        indexes.push((mode << 12) | (column << 10) | (map << 8) | opcode);
+      }
+    }
+  }
+  return indexes;
+}
+
+function place(cells: CompiledRow[], row: OpcodeRow, memory: CompiledRow, register: CompiledRow): void {
+  for (let cell = 0; cell < CELLS; cell++) {
+    const isMemory = cell < 8;
+    const reg = isMemory ? cell : (cell - 8) >> 3;
+    const rm = isMemory ? -1 : cell & 7;
+    if (row.reg >= 0 && row.reg !== reg) continue;
+    if (row.rm >= 0 && row.rm !== rm) continue;
+    const compiled = isMemory ? memory : register;
+    if (compiled !== UNDEFINED) cells[cell] = compiled;
+  }
+}
+
+function collapse(cells: readonly CompiledRow[], modrm: boolean): Slot {
+  const memory = cells[0] ?? UNDEFINED;
+  const register = cells[8] ?? UNDEFINED;
+  const uniform = cells.every((row, cell) => row === (cell < 8 ? memory : register));
+  return { modrm, cells: uniform ? null : cells, memory, register };
+}
