@@ -6,6 +6,8 @@ import type { BootOptions, InitialState } from './boot.js';
 import { isElf, readElf } from './elf.js';
 import { GuestWriter } from './guest-writer.js';
 import { isLinux, loadLinux } from './linux.js';
+import { findMultiboot1, loadMultiboot1 } from './multiboot1.js';
+import { findMultiboot2, loadMultiboot2 } from './multiboot2.js';
 import { loadPvh, pvhEntry } from './pvh.js';
 
 const ACCEPTED = 'a Linux bzImage, an ELF file with a PVH note, or a Multiboot 1 or 2 image';
@@ -23,5 +25,9 @@ export function loadGuest(ram: Uint8Array, options: BootOptions): InitialState {
     const entry = pvhEntry(image, elf);
     if (entry !== undefined) return loadPvh(image, elf, entry, guest, options);
   }
+  const multiboot2 = findMultiboot2(image);
+  if (multiboot2 !== undefined) return loadMultiboot2(image, multiboot2, guest, options);
+  const multiboot1 = findMultiboot1(image);
+  if (multiboot1 !== undefined) return loadMultiboot1(image, multiboot1, guest, options);
   throw image.fail(`this is not a kernel that can be started here; give ${ACCEPTED}`);
 }
