@@ -118,6 +118,10 @@ export const UCODE_REV = 976;
 /** u64 APIC base MSR mirror (0xfee00000 | BSP | enable); the LAPIC itself is a device. */
 export const APIC_BASE = 984;
 export const MCG_STATUS = 992;
+/** u32: DR6 bits of the data and I/O breakpoints the current instruction met; #DB follows when it has retired. */
+export const PENDING_DEBUG = 1000;
+/** u64, IA32_TSC_ADJUST. */
+export const TSC_ADJUST = 1008;
 
 // ---- floating point ----
 /** Eight 16-byte slots indexed by PHYSICAL register: mantissa u64 +0, sign and exponent u16 +8. MMX n is the mantissa of physical n. */
