@@ -30,7 +30,7 @@ export class GuestWriter {
   table(size: number, align = 16): number {
     const address =
       this.plan.allocateLow(size, align, undefined, LOW_LIMIT) ?? this.plan.allocateLow(size, align, ONE_MIB);
-    if (address === undefined) throw this.outOfMemory('the boot information', size);
+    if (address === undefined) throw this.noRoomForTables(size);
     this.ram.fill(0, address, address + size);
     return address;
   }
@@ -45,9 +45,12 @@ export class GuestWriter {
 
   /** Modules as high as they go, page-aligned, the first one highest. */
   modules(options: BootOptions): PlacedModule[] {
+    const required = Math.max(this.plan.highestUsed, ONE_MIB) + totalSize(options.modules);
     return options.modules.map((module) => {
       const address = this.plan.allocateHigh(Math.max(module.data.length, 1), PAGE_SIZE);
-      if (address === undefined) throw this.outOfMemory(moduleName(module.name), totalSize(options.modules));
+      if (address === undefined) {
+        throw outOfMemory(moduleName(module.name), module.data.length, required, this.ram.length);
+      }
       this.ram.set(module.data, address);
       return {
         address,
@@ -63,10 +66,9 @@ export class GuestWriter {
     this.view.setUint32(address + 4, Math.floor(value / 0x1_0000_0000), true);
   }
 
-  /** `size` bytes more than what is placed already would be needed. */
-  outOfMemory(what: string, size: number): OutOfMemoryError {
+  private noRoomForTables(size: number): OutOfMemoryError {
     const used = Math.max(this.plan.highestUsed, ONE_MIB);
-    return outOfMemory(what, size, used + size + 2 * PAGE_SIZE, this.ram.length);
+    return outOfMemory('the boot information', size, used + size + PAGE_SIZE, this.ram.length);
   }
 }
 
