@@ -78,7 +78,7 @@ export function decode(bytes: Uint8Array, offset: number, available: number, cod
   const room = Math.min(available, bytes.length - offset);
   code = bytes;
   position = offset;
-  limit = offset + (room < MAX_LENGTH ? room : MAX_LENGTH);
+  limit = offset + Math.min(room, MAX_LENGTH);
   overrun = false;
   invalid = false;
   mode64 = codeSize === 64;
