@@ -1,15 +1,31 @@
 /** Switching CS, and the stack of an inner level from the TSS: shared by interrupt delivery and far transfers. */
-import {
-  CPL, CPU_BASE, SEG_CS, SEG_SS, SEG_TR, SEGMENT, SEGMENT_SELECTOR, SEGMENT_STRIDE,
-} from '../../src/x86/state';
+import { CPL, CPU_BASE, SEG_CS, SEG_SS, SEG_TR, SEGMENT, SEGMENT_SELECTOR, SEGMENT_STRIDE } from '../../src/x86/state';
 import { readLinear } from '../mmu/access';
 import {
-  ATTR_CODE, ATTR_DB, ATTR_L, ATTR_PRESENT, ATTR_UNUSABLE, attributes, baseOf, isCanonical, isLong, limitOf, selectorOf,
-  setSegment, status,
+  ATTR_CODE,
+  ATTR_DB,
+  ATTR_L,
+  ATTR_PRESENT,
+  ATTR_UNUSABLE,
+  attributes,
+  baseOf,
+  isCanonical,
+  isLong,
+  limitOf,
+  selectorOf,
+  setSegment,
+  status,
 } from './cpu';
 import {
-  descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, fetchDescriptor, linear, loadFromDescriptor,
-  markAccessed, OUTSIDE,
+  descriptorAttributes,
+  descriptorBase,
+  descriptorDpl,
+  descriptorLimit,
+  fetchDescriptor,
+  linear,
+  loadFromDescriptor,
+  markAccessed,
+  OUTSIDE,
 } from './descriptor';
 import { mmuIndexImplicit } from './key';
 import { raiseError, SS, TS } from './raise';
@@ -91,7 +107,8 @@ export function innerStack32(level: i32, external: u32): i32 {
   if (fetched == OUTSIDE) return raiseError(TS, code);
   if (fetched != 0) return fetched;
   const attr = descriptorAttributes();
-  if (((selector & 3) as i32) != level || descriptorDpl() != level || !isWritableData(attr)) return raiseError(TS, code);
+  if (((selector & 3) as i32) != level || descriptorDpl() != level || !isWritableData(attr))
+    return raiseError(TS, code);
   if ((attr & ATTR_PRESENT) == 0) return raiseError(SS, code);
   const marked = markAccessed();
   if (marked != 0) return marked;

@@ -2,8 +2,22 @@
  * Short names for the vCPU state in linear memory, and the mode questions that every system routine asks.
  */
 import {
-  CPL, CPU_BASE, CR0, CR4, EFER, GPR, RFLAGS, RIP, SEG_CS, SEGMENT, SEGMENT_ATTRIBUTES, SEGMENT_BASE, SEGMENT_LIMIT,
-  SEGMENT_SELECTOR, SEGMENT_STRIDE, STATUS,
+  CPL,
+  CPU_BASE,
+  CR0,
+  CR4,
+  EFER,
+  GPR,
+  RFLAGS,
+  RIP,
+  SEG_CS,
+  SEGMENT,
+  SEGMENT_ATTRIBUTES,
+  SEGMENT_BASE,
+  SEGMENT_LIMIT,
+  SEGMENT_SELECTOR,
+  SEGMENT_STRIDE,
+  STATUS,
 } from '../../src/x86/state';
 
 // RFLAGS, SDM Vol. 1, "EFLAGS Register".
@@ -99,7 +113,7 @@ export function hasCr4(bit: u64): boolean {
 }
 
 export function isCanonical(address: u64): boolean {
-  return (((address as i64) << 16) >> 16) == (address as i64);
+  return ((address as i64) << 16) >> 16 == (address as i64);
 }
 
 export function selectorOf(segment: i32): u32 {

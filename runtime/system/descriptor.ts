@@ -2,9 +2,7 @@
  * Reading segment and gate descriptors from the GDT and LDT. SDM Vol. 3A, "Segment Descriptors".
  * The last descriptor read stays in `low`, `high` (its two dwords) and `where` (its linear address).
  */
-import {
-  CPU_BASE, GDTR_BASE, GDTR_LIMIT, SEG_LDTR,
-} from '../../src/x86/state';
+import { CPU_BASE, GDTR_BASE, GDTR_LIMIT, SEG_LDTR } from '../../src/x86/state';
 import { readLinear, writeLinear } from '../mmu/access';
 import { ATTR_UNUSABLE, attributes, baseOf, isLong, limitOf, setSegment, status } from './cpu';
 import { mmuIndexImplicit } from './key';

@@ -3,8 +3,18 @@
  * and software interrupts. SDM Vol. 3A, "Interrupt and Exception Handling".
  */
 import {
-  COUNT_EXCEPTION, COUNT_INTERRUPT, CPU_BASE, DR, EXCEPTION_ERROR, EXCEPTION_HAS_ERROR, EXCEPTION_VECTOR, NMI_BLOCKED,
-  STATUS, STATUS_FAULT, STATUS_MISS, STATUS_SHUTDOWN,
+  COUNT_EXCEPTION,
+  COUNT_INTERRUPT,
+  CPU_BASE,
+  DR,
+  EXCEPTION_ERROR,
+  EXCEPTION_HAS_ERROR,
+  EXCEPTION_VECTOR,
+  NMI_BLOCKED,
+  STATUS,
+  STATUS_FAULT,
+  STATUS_MISS,
+  STATUS_SHUTDOWN,
 } from '../../src/x86/state';
 import { FLAG_RF, iopl, isProtected, isVm86, rip, setRip } from './cpu';
 import { deliverEvent, HARDWARE, SOFTWARE } from './interrupt';
@@ -23,7 +33,7 @@ function isContributory(vector: i32): boolean {
   return vector < 32 && ((CONTRIBUTORY >> vector) & 1) != 0;
 }
 
-function count(table: usize, index: i32): void {
+function count(table: i32, index: i32): void {
   const p = CPU_BASE + table + (index << 3);
   store<u64>(p, load<u64>(p) + 1);
 }

@@ -4,18 +4,18 @@
  * instruction runs again from its start, taking the answers it already has in the same order.
  */
 import {
-	CPU_BASE,
-	EXIT_ADDRESS,
-	EXIT_KIND,
-	EXIT_SIZE,
-	EXIT_VALUE,
-	LOG,
-	LOG_CAPACITY,
-	LOG_COUNT,
-	LOG_CURSOR,
-	STATUS,
-	STATUS_EXIT,
-} from "../../src/x86/state";
+  CPU_BASE,
+  EXIT_ADDRESS,
+  EXIT_KIND,
+  EXIT_SIZE,
+  EXIT_VALUE,
+  LOG,
+  LOG_CAPACITY,
+  LOG_COUNT,
+  LOG_CURSOR,
+  STATUS,
+  STATUS_EXIT,
+} from '../../src/x86/state';
 
 let lastAnswer: u64 = 0;
 
@@ -24,26 +24,26 @@ let lastAnswer: u64 = 0;
  * STATUS_EXIT and the caller returns it.
  */
 export function request(kind: i32, address: u64, size: i32, value: u64): i32 {
-	const cursor = load<i32>(CPU_BASE + LOG_CURSOR);
-	if (cursor >= LOG_CAPACITY) {
-		// No sane instruction makes so many device accesses (an XSAVE into a device window would): reads see an open bus.
-		lastAnswer = u64.MAX_VALUE;
-		return 1;
-	}
-	if (cursor < load<i32>(CPU_BASE + LOG_COUNT)) {
-		lastAnswer = load<u64>(CPU_BASE + LOG + (cursor << 3));
-		store<i32>(CPU_BASE + LOG_CURSOR, cursor + 1);
-		return 1;
-	}
-	store<i32>(CPU_BASE + EXIT_KIND, kind);
-	store<i32>(CPU_BASE + EXIT_SIZE, size);
-	store<u64>(CPU_BASE + EXIT_ADDRESS, address);
-	store<u64>(CPU_BASE + EXIT_VALUE, value);
-	store<i32>(CPU_BASE + STATUS, STATUS_EXIT);
-	return 0;
+  const cursor = load<i32>(CPU_BASE + LOG_CURSOR);
+  if (cursor >= LOG_CAPACITY) {
+    // No sane instruction makes so many device accesses (an XSAVE into a device window would): reads see an open bus.
+    lastAnswer = u64.MAX_VALUE;
+    return 1;
+  }
+  if (cursor < load<i32>(CPU_BASE + LOG_COUNT)) {
+    lastAnswer = load<u64>(CPU_BASE + LOG + (cursor << 3));
+    store<i32>(CPU_BASE + LOG_CURSOR, cursor + 1);
+    return 1;
+  }
+  store<i32>(CPU_BASE + EXIT_KIND, kind);
+  store<i32>(CPU_BASE + EXIT_SIZE, size);
+  store<u64>(CPU_BASE + EXIT_ADDRESS, address);
+  store<u64>(CPU_BASE + EXIT_VALUE, value);
+  store<i32>(CPU_BASE + STATUS, STATUS_EXIT);
+  return 0;
 }
 
 /** What the machine answered to the last request that returned 1. */
 export function answer(): u64 {
-	return lastAnswer;
+  return lastAnswer;
 }

@@ -4,21 +4,76 @@
  * first; the new state is committed at the end, so that a nested fault finds the machine as it was.
  */
 import {
-  CPU_BASE, HALTED, IDTR_BASE, IDTR_LIMIT, INTERRUPT_SHADOW, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_SS,
-  STATUS, STATUS_MISS, STATUS_SHUTDOWN,
+  CPU_BASE,
+  HALTED,
+  IDTR_BASE,
+  IDTR_LIMIT,
+  INTERRUPT_SHADOW,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_SS,
+  STATUS,
+  STATUS_MISS,
+  STATUS_SHUTDOWN,
 } from '../../src/x86/state';
 import { readLinear } from '../mmu/access';
 import {
-  ATTR_CONFORMING, ATTR_DB, ATTR_L, ATTR_PRESENT, attributes, baseOf, cpl, FLAG_AC, FLAG_IF, FLAG_NT, FLAG_RF, FLAG_TF,
-  FLAG_VM, gpr, isCanonical, isLong, isProtected, isVm86, limitOf, RSP, selectorOf, setGpr, setNullSegment,
-  setRealSegment, setRip, setSystemFlags, status, systemFlags,
+  ATTR_CONFORMING,
+  ATTR_DB,
+  ATTR_L,
+  ATTR_PRESENT,
+  attributes,
+  baseOf,
+  cpl,
+  FLAG_AC,
+  FLAG_IF,
+  FLAG_NT,
+  FLAG_RF,
+  FLAG_TF,
+  FLAG_VM,
+  gpr,
+  isCanonical,
+  isLong,
+  isProtected,
+  isVm86,
+  limitOf,
+  RSP,
+  selectorOf,
+  setGpr,
+  setNullSegment,
+  setRealSegment,
+  setRip,
+  setSystemFlags,
+  status,
+  systemFlags,
 } from './cpu';
 import {
-  innerStack32, innerStack64, isCode, isValidTarget, pushedSelector, setCodeSegment, setInnerStackSegment, setNullStack,
-  stackAttributes, stackBase, stackLimit, stackPointer, stackSelector,
+  innerStack32,
+  innerStack64,
+  isCode,
+  isValidTarget,
+  pushedSelector,
+  setCodeSegment,
+  setInnerStackSegment,
+  setNullStack,
+  stackAttributes,
+  stackBase,
+  stackLimit,
+  stackPointer,
+  stackSelector,
 } from './code-segment';
 import {
-  descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, fetchDescriptor, linear, markAccessed, OUTSIDE,
+  descriptorAttributes,
+  descriptorBase,
+  descriptorDpl,
+  descriptorLimit,
+  fetchDescriptor,
+  linear,
+  markAccessed,
+  OUTSIDE,
 } from './descriptor';
 import { getRflags } from './flags';
 import { mmuIndexImplicit, mmuIndexOf, updateKey } from './key';
@@ -44,7 +99,12 @@ export const HARDWARE: i32 = 1;
  * recorded). `returnAddress` and `rfInImage` (0, or FLAG_RF) make the frame.
  */
 export function deliverEvent(
-  vector: i32, source: i32, hasError: boolean, errorCode: u32, returnAddress: u64, rfInImage: u64,
+  vector: i32,
+  source: i32,
+  hasError: boolean,
+  errorCode: u32,
+  returnAddress: u64,
+  rfInImage: u64,
 ): i32 {
   eventVector = vector;
   eventHasError = hasError;
@@ -187,7 +247,13 @@ function deliverProtected(source: i32): i32 {
     const found = innerStack32(targetCpl, external);
     if (found != 0) return found;
     openStack(
-      stackBase, stackLimit, stackAttributes, stackPointer, false, mmuIndexOf(targetCpl), (stackSelector & 0xfffc) | external,
+      stackBase,
+      stackLimit,
+      stackAttributes,
+      stackPointer,
+      false,
+      mmuIndexOf(targetCpl),
+      (stackSelector & 0xfffc) | external,
     );
     if (wasVm86) {
       if (push(pushedSelector(SEG_GS), size) != 0) return status();

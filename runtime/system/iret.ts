@@ -2,16 +2,64 @@
  * IRET in every mode. SDM Vol. 2A, "IRET/IRETD/IRETQ". `size` is the operand size in bytes.
  */
 import {
-  BLOCK_KEY, CPL, CPU_BASE, KEY_CODE_BREAKPOINT, NMI_BLOCKED, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_SS, STATUS_MISS,
+  BLOCK_KEY,
+  CPL,
+  CPU_BASE,
+  KEY_CODE_BREAKPOINT,
+  NMI_BLOCKED,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_SS,
+  STATUS_MISS,
 } from '../../src/x86/state';
 import {
-  ATTR_CONFORMING, ATTR_L, ATTR_PRESENT, ATTR_UNUSABLE, attributes, cpl, FLAG_AC, FLAG_DF, FLAG_ID, FLAG_IF, FLAG_IOPL,
-  FLAG_NT, FLAG_RF, FLAG_TF, FLAG_VIF, FLAG_VIP, FLAG_VM, gpr, iopl, isCode64, isLong, isProtected, isVm86, limitOf, RSP,
-  setGpr, setNullSegment, setRealSegment, setRip, setSegment, setSystemFlags, setVm86Segment, status, systemFlags,
+  ATTR_CONFORMING,
+  ATTR_L,
+  ATTR_PRESENT,
+  ATTR_UNUSABLE,
+  attributes,
+  cpl,
+  FLAG_AC,
+  FLAG_DF,
+  FLAG_ID,
+  FLAG_IF,
+  FLAG_IOPL,
+  FLAG_NT,
+  FLAG_RF,
+  FLAG_TF,
+  FLAG_VIF,
+  FLAG_VIP,
+  FLAG_VM,
+  gpr,
+  iopl,
+  isCode64,
+  isLong,
+  isProtected,
+  isVm86,
+  limitOf,
+  RSP,
+  setGpr,
+  setNullSegment,
+  setRealSegment,
+  setRip,
+  setSegment,
+  setSystemFlags,
+  setVm86Segment,
+  status,
+  systemFlags,
 } from './cpu';
 import { hasReservedSize, isCode, isValidTarget, isWritableData, setCodeSegment } from './code-segment';
 import {
-  descriptorAttributes, descriptorBase, descriptorDpl, descriptorLimit, fetchDescriptor, markAccessed, OUTSIDE,
+  descriptorAttributes,
+  descriptorBase,
+  descriptorDpl,
+  descriptorLimit,
+  fetchDescriptor,
+  markAccessed,
+  OUTSIDE,
 } from './descriptor';
 import { setFlags } from './flags';
 import { mmuIndexOf, updateKey } from './key';
@@ -186,6 +234,9 @@ function returnToVm86(target: u64, selector: u32, image: u64): i32 {
   setGpr(RSP, rsp);
   setRip(target);
   store<i32>(CPU_BASE + CPL, 3);
-  loadFlags(image, FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_IF | FLAG_IOPL | FLAG_VM | FLAG_VIF | FLAG_VIP);
+  loadFlags(
+    image,
+    FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_IF | FLAG_IOPL | FLAG_VM | FLAG_VIF | FLAG_VIP,
+  );
   return finish();
 }

@@ -4,7 +4,19 @@
  */
 import { SEG_SS } from '../../src/x86/state';
 import { readLinear, writeLinear } from '../mmu/access';
-import { ATTR_DB, ATTR_UNUSABLE, attributes, baseOf, gpr, isCanonical, isCode64, limitOf, RSP, setGpr, status } from './cpu';
+import {
+  ATTR_DB,
+  ATTR_UNUSABLE,
+  attributes,
+  baseOf,
+  gpr,
+  isCanonical,
+  isCode64,
+  limitOf,
+  RSP,
+  setGpr,
+  status,
+} from './cpu';
 import { linear } from './descriptor';
 import { raiseError, SS } from './raise';
 
@@ -19,7 +31,13 @@ export let pointer: u64 = 0;
 
 /** Opens a stack given by its parts. `errorCode` is that of the #SS which a violated limit raises. */
 export function openStack(
-  stackBase: u64, stackLimit: u32, stackAttributes: u32, stackPointer: u64, wide: boolean, mmuIndex: i32, errorCode: u32,
+  stackBase: u64,
+  stackLimit: u32,
+  stackAttributes: u32,
+  stackPointer: u64,
+  wide: boolean,
+  mmuIndex: i32,
+  errorCode: u32,
 ): void {
   base = stackBase;
   limit = stackLimit;
