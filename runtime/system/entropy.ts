@@ -1,6 +1,6 @@
 /** RDRAND and RDSEED. SDM Vol. 2B. */
 import { setFlags } from './flags';
-import { random } from './host';
+import { random } from './env';
 
 function word(): u64 {
   return (random() as u64) & 0xffffffff;

@@ -1,7 +1,7 @@
 /** The time-stamp counter. SDM Vol. 3B, "Time-Stamp Counter". */
 import { CPU_BASE, TSC_ADJUST, TSC_AUX, TSC_OFFSET } from '../../src/x86/state';
 import { cpl, hasCr4, RAX, RCX, RDX, setGpr } from './cpu';
-import { clock } from './host';
+import { clock } from './env';
 import { raiseGp0 } from './raise';
 
 const CR4_TSD: u64 = 4;
