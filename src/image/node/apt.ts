@@ -26,6 +26,7 @@ const UPDATE_TIMEOUT_MS = 5 * 60_000;
 export class AptSource {
   private readonly directory: string;
   private readonly architecture: string;
+  private updateFailure: ImageSourceError | undefined;
 
   private constructor(directory: string, architecture: string) {
     this.directory = directory;
@@ -43,9 +44,17 @@ export class AptSource {
     return source;
   }
 
-  /** Fetches the lists of what the sources offer. */
+  /**
+   * Fetches the lists of what the sources offer. One source of several may fail (some have only the host's architecture)
+   * without harm; if the package is not found afterwards, this failure is the reason given.
+   */
   async update(progress: Progress): Promise<void> {
-    await this.apt('apt-get', ['update'], progress, UPDATE_TIMEOUT_MS);
+    try {
+      await this.apt('apt-get', ['update'], progress, UPDATE_TIMEOUT_MS);
+    } catch (error) {
+      if (error instanceof MissingProgramError || !(error instanceof ImageSourceError)) throw error;
+      this.updateFailure = error;
+    }
   }
 
   /** The newest version of a package; a metapackage leads to the real kernel package it depends on. */
@@ -80,8 +89,10 @@ export class AptSource {
     }
     const info = parsePackage(text);
     if (info !== undefined) return info;
+    const why = this.updateFailure === undefined ? '' : ` (${this.updateFailure.message})`;
     throw new ImageSourceError(
-      `this host's package sources do not offer ${name} for ${this.architecture}; add Debian's, or use --kernel FILE --initrd FILE`,
+      `this host's package sources do not offer ${name} for ${this.architecture}${why}; add Debian's, check the network, or use --kernel FILE --initrd FILE`,
+      { cause: this.updateFailure },
     );
   }
 
