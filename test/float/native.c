@@ -133,12 +133,99 @@ static int run_sse(void) {
   return 0;
 }
 
+// ---- x87 ----
+// Every operation loads a whole state, does one instruction and saves the whole state, so that tags, TOP, flags and
+// registers are all judged. FNSAVE does not wait, so a pending unmasked exception is saved like the rest.
+typedef struct { uint32_t operation, zero; uint64_t operand; uint8_t image[112]; } X87In;
+typedef struct { uint64_t result, result2; uint8_t image[112]; } X87Out;
+typedef void (*X87Operation)(const X87In *in, X87Out *out);
+typedef struct { const char *name; X87Operation run; } X87Entry;
+
+#define REGISTER_FORM(name, insn) \
+  static void x87_##name(const X87In *in, X87Out *out) { \
+    __asm__ volatile("frstor %2\n\t" insn "\n\tfnsave %0" : "=m"(out->image), "=m"(*out) : "m"(in->image) : "memory"); \
+  }
+#define LOAD_FORM(name, insn) \
+  static void x87_##name(const X87In *in, X87Out *out) { \
+    __asm__ volatile("frstor %1\n\t" insn " %2\n\tfnsave %0" \
+                     : "=m"(out->image) : "m"(in->image), "m"(in->operand) : "memory"); \
+  }
+#define STORE_FORM(name, insn) \
+  static void x87_##name(const X87In *in, X87Out *out) { \
+    __asm__ volatile("frstor %2\n\t" insn " %1\n\tfnsave %0" \
+                     : "=m"(out->image), "+m"(out->result) : "m"(in->image) : "memory"); \
+  }
+#define FLAGS_FORM(name, insn) \
+  static void x87_##name(const X87In *in, X87Out *out) { \
+    __asm__ volatile("frstor %2\n\tpushq $0x8c5\n\tpopfq\n\t" insn "\n\tpushfq\n\tpopq %1\n\tfnsave %0" \
+                     : "=m"(out->image), "=r"(out->result) : "m"(in->image) : "memory", "cc"); \
+    out->result &= 0x45; \
+  }
+#define MOVE_FORM(name, insn, flags) \
+  static void x87_##name(const X87In *in, X87Out *out) { \
+    __asm__ volatile("frstor %1\n\tpushq $" #flags "\n\tpopfq\n\t" insn "\n\tfnsave %0" \
+                     : "=m"(out->image) : "m"(in->image) : "memory", "cc"); \
+  }
+
+#define X87_LIST(R, L, S) \
+  R(add, "fadd %%st(1), %%st") R(add_to, "fadd %%st, %%st(1)") R(add_pop, "faddp %%st, %%st(1)") R(add_self, "fadd %%st, %%st") \
+  R(mul, "fmul %%st(1), %%st") R(mul_pop, "fmulp %%st, %%st(1)") \
+  R(sub, ".byte 0xd8, 0xe1") R(subr, ".byte 0xd8, 0xe9") R(sub_to, ".byte 0xdc, 0xe9") R(subr_to, ".byte 0xdc, 0xe1") \
+  R(div, ".byte 0xd8, 0xf1") R(divr, ".byte 0xd8, 0xf9") R(div_pop, ".byte 0xde, 0xf9") R(divr_pop, ".byte 0xde, 0xf1") \
+  R(sqrt, "fsqrt") R(chs, "fchs") R(abs, "fabs") R(tst, "ftst") R(xam, "fxam") R(rndint, "frndint") R(scale, "fscale") \
+  R(xtract, "fxtract") R(prem, "fprem") R(prem1, "fprem1") \
+  R(com, "fcom %%st(1)") R(comp, "fcomp %%st(1)") R(compp, "fcompp") R(ucom, "fucom %%st(1)") R(ucompp, "fucompp") \
+  R(xch, "fxch %%st(1)") R(ffree, "ffree %%st(1)") R(incstp, "fincstp") R(decstp, "fdecstp") R(ld_st, "fld %%st(1)") \
+  R(st_st, "fst %%st(1)") R(stp_st, "fstp %%st(1)") R(nclex, "fnclex") R(ninit, "fninit") \
+  R(ld1, "fld1") R(ldl2t, "fldl2t") R(ldl2e, "fldl2e") R(ldpi, "fldpi") R(ldlg2, "fldlg2") R(ldln2, "fldln2") \
+  R(ldz, "fldz") R(emms, "emms") R(mmx_move, "movq %%mm1, %%mm2") \
+  L(add_f32, "fadds") L(mul_f32, "fmuls") L(sub_f64, "fsubl") L(subr_f64, "fsubrl") L(div_f32, "fdivs") \
+  L(divr_f64, "fdivrl") L(com_f32, "fcoms") L(comp_f64, "fcompl") \
+  L(add_i16, "fiadds") L(mul_i32, "fimull") L(subr_i32, "fisubrl") L(div_i16, "fidivs") L(comp_i32, "ficompl") \
+  L(ld_f32, "flds") L(ld_f64, "fldl") L(ild_i16, "filds") L(ild_i32, "fildl") L(ild_i64, "fildll") \
+  L(bld, "fbld") L(ld_f80, "fldt") L(ldcw, "fldcw") \
+  S(st_f32, "fsts") S(stp_f64, "fstpl") S(stp_f80, "fstpt") S(ist_i16, "fists") S(ist_i32, "fistl") \
+  S(istp_i64, "fistpll") S(isttp_i16, "fisttps") S(isttp_i32, "fisttpl") S(isttp_i64, "fisttpll") S(bstp, "fbstp") \
+  R(sin, "fsin") R(cos, "fcos") R(sincos, "fsincos") R(ptan, "fptan") R(patan, "fpatan") R(2xm1, "f2xm1") \
+  R(yl2x, "fyl2x") R(yl2xp1, "fyl2xp1")
+
+X87_LIST(REGISTER_FORM, LOAD_FORM, STORE_FORM)
+FLAGS_FORM(comi, "fcomi %%st(1), %%st")
+FLAGS_FORM(comip, "fcomip %%st(1), %%st")
+FLAGS_FORM(ucomi, "fucomi %%st(1), %%st")
+MOVE_FORM(cmov, "fcmove %%st(1), %%st", 0x42)
+MOVE_FORM(cmov_not, "fcmove %%st(1), %%st", 0x02)
+
+#define X87_E(name, insn) {#name, x87_##name},
+static const X87Entry x87[] = {
+  X87_LIST(X87_E, X87_E, X87_E)
+  X87_E(comi, ) X87_E(comip, ) X87_E(ucomi, ) X87_E(cmov, ) X87_E(cmov_not, )
+};
+#define X87_COUNT (sizeof x87 / sizeof x87[0])
+
+static int run_x87(void) {
+  static X87In in;
+  static X87Out out;
+  while (fread(&in, sizeof in, 1, stdin) == 1) {
+    if (in.operation >= X87_COUNT) return 2;
+    memset(&out, 0xcc, sizeof out);
+    x87[in.operation].run(&in, &out);
+    fwrite(&out, sizeof out, 1, stdout);
+  }
+  return 0;
+}
+
 int main(int count, char **arguments) {
   if (count > 1 && strcmp(arguments[1], "--list") == 0) {
     for (size_t i = 0; i < SSE_COUNT; i++) puts(sse[i].name);
     return 0;
   }
   if (count > 1 && strcmp(arguments[1], "sse") == 0) return run_sse();
+  if (count > 2 && strcmp(arguments[1], "x87") == 0 && strcmp(arguments[2], "--list") == 0) {
+    for (size_t i = 0; i < X87_COUNT; i++) puts(x87[i].name);
+    return 0;
+  }
+  if (count > 1 && strcmp(arguments[1], "x87") == 0) return run_x87();
   fputs("usage: native --list | sse | x87 [--list]\n", stderr);
   return 2;
 }
