@@ -1,67 +1,97 @@
-/** One element moved into or out of a vector, and the widening moves. Intel SDM Vol. 2B, "PEXTRB" to "PMOVZX". */
-import type { Value } from '../../ir/value.js';
+/**
+ * One element moved into or out of a vector, and the widening moves. Intel SDM Vol. 2B, "PEXTRB" to "PMOVZX".
+ * With a known element number these are WebAssembly's lane operations; else they are made of moves by bytes and masks.
+ */
+import { constOf } from '../../ir/builder.js';
+import type { Type, Value } from '../../ir/value.js';
 import type { Operand } from '../insn.js';
 import type { Definition, Definitions, Lift } from '../lift.js';
+import { choose } from './sse-logic.js';
 import { enterMmx, isMmx, readMmx, simd, sse, writeMmx } from './sse-guard.js';
-import { control, low64, splat64, writeInteger, zeroExtend } from './sse-vector.js';
+import { low64, splat64, writeInteger, zeroExtend } from './sse-vector.js';
 
-/** The integer to insert: low bits of a GPR, or memory of the element's size. */
-function integer(b: Lift, op: Operand): Value {
-  const v = b.read(op);
-  return op.kind === 'reg' && op.size === 8 ? b.wrap(v) : v;
+interface Shape {
+  readonly name: string;
+  readonly size: 1 | 2 | 4 | 8;
+  readonly type: Type;
+  readonly extract: string;
+}
+const BYTES: Shape = { name: 'i8x16', size: 1, type: 'i32', extract: 'i8x16.extract_lane_u' };
+const WORDS: Shape = { name: 'i16x8', size: 2, type: 'i32', extract: 'i16x8.extract_lane_u' };
+const DWORDS: Shape = { name: 'i32x4', size: 4, type: 'i32', extract: 'i32x4.extract_lane' };
+const QWORDS: Shape = { name: 'i64x2', size: 8, type: 'i64', extract: 'i64x2.extract_lane' };
+
+/** Element `n` (i32, in range) of v. */
+function extractElement(b: Lift, shape: Shape, v: Value, n: Value): Value {
+  if (n.isConst) return b.lane(shape.extract, shape.type, Number(constOf(n)), v);
+  const indexes = b.binop(
+    'i8x16.add',
+    'v128',
+    b.v128(Uint8Array.from({ length: 16 }, (_, k) => k)),
+    b.unary('i8x16.splat', 'v128', b.mul(n, b.i32(shape.size))),
+  );
+  return b.lane(shape.extract, shape.type, 0, b.binop('i8x16.swizzle', 'v128', v, indexes));
 }
 
-const insert = (shape: string, count: number): Definition =>
-  sse((b, i) => {
+/** A vector with the number of each element in it. */
+function numbering(b: Lift, shape: Shape): Value {
+  return b.v128(Uint8Array.from({ length: 16 }, (_, n) => (n % shape.size === 0 ? n / shape.size : 0)));
+}
+
+/** v with `element` as element `n` (i32, in range). */
+function insertElement(b: Lift, shape: Shape, v: Value, n: Value, element: Value): Value {
+  if (n.isConst) return b.lane(`${shape.name}.replace_lane`, 'v128', Number(constOf(n)), v, element);
+  const wanted = b.unary(`${shape.name}.splat`, 'v128', shape.size === 8 ? b.zext64(n) : n);
+  const mask = b.binop(`${shape.name}.eq`, 'v128', numbering(b, shape), wanted);
+  return choose(b, v, b.unary(`${shape.name}.splat`, 'v128', element), mask);
+}
+
+/** Element number: the low bits of the control byte. */
+const elementNumber = (b: Lift, imm: Operand, count: number): Value => b.and(b.read(imm), b.i32(count - 1));
+
+/** The integer to insert: low bits of a GPR, or memory of the element's size. */
+function integer(b: Lift, op: Operand, shape: Shape): Value {
+  const v = b.read(op);
+  return shape.type === 'i32' ? b.wrap(v) : v;
+}
+
+const insert = (shape: Shape): Definition =>
+  simd((b, i) => {
     const [dst, src, imm] = i.operands;
-    const v = shape === 'i64x2' ? b.read(src) : integer(b, src);
-    b.write(dst, b.lane(`${shape}.replace_lane`, 'v128', control(imm) & (count - 1), b.read(dst), v));
+    const v = integer(b, src, shape);
+    if (isMmx(dst)) {
+      const n = elementNumber(b, imm, 8 / shape.size);
+      writeMmx(b, dst, low64(b, insertElement(b, shape, splat64(b, readMmx(b, dst)), n, v)));
+    } else {
+      b.write(dst, insertElement(b, shape, b.read(dst), elementNumber(b, imm, 16 / shape.size), v));
+    }
   });
 
-const pinsrw: Definition = simd((b, i) => {
-  const [dst, src, imm] = i.operands;
-  const v = integer(b, src);
-  if (isMmx(dst)) {
-    const x = splat64(b, readMmx(b, dst));
-    writeMmx(b, dst, low64(b, b.lane('i16x8.replace_lane', 'v128', control(imm) & 3, x, v)));
-  } else {
-    b.write(dst, b.lane('i16x8.replace_lane', 'v128', control(imm) & 7, b.read(dst), v));
-  }
-});
-
-const extract = (op: string, count: number): Definition =>
-  sse((b, i) => {
+const extract = (shape: Shape): Definition =>
+  simd((b, i) => {
     const [dst, src, imm] = i.operands;
-    writeInteger(b, dst, b.lane(op, 'i32', control(imm) & (count - 1), b.read(src)));
+    const isMmxForm = isMmx(src);
+    const x = isMmxForm ? splat64(b, readMmx(b, src)) : b.read(src);
+    const v = extractElement(b, shape, x, elementNumber(b, imm, (isMmxForm ? 8 : 16) / shape.size));
+    if (v.type === 'i64') b.write(dst, v);
+    else writeInteger(b, dst, v);
+    if (isMmxForm) enterMmx(b);
   });
-
-const pextrw: Definition = simd((b, i) => {
-  const [dst, src, imm] = i.operands;
-  if (isMmx(src)) {
-    const x = splat64(b, readMmx(b, src));
-    writeInteger(b, dst, b.lane('i16x8.extract_lane_u', 'i32', control(imm) & 3, x));
-    enterMmx(b);
-  } else {
-    writeInteger(b, dst, b.lane('i16x8.extract_lane_u', 'i32', control(imm) & 7, b.read(src)));
-  }
-});
-
-const pextrq: Definition = sse((b, i) => {
-  const [dst, src, imm] = i.operands;
-  b.write(dst, b.lane('i64x2.extract_lane', 'i64', control(imm) & 1, b.read(src)));
-});
 
 /** INSERTPS: control bits 7:6 source element (a memory operand has only one), 5:4 destination element, 3:0 zeroed ones. */
 const insertps: Definition = sse((b, i) => {
   const [dst, src, imm] = i.operands;
-  const bits = control(imm);
-  const v = src.kind === 'mem' ? b.readLow(src, 4) : b.lane('i32x4.extract_lane', 'i32', bits >> 6, b.read(src));
-  const inserted = b.lane('i32x4.replace_lane', 'v128', (bits >> 4) & 3, b.read(dst), v);
-  const kept = Uint8Array.from({ length: 16 }, (_, n) => ((bits >> (n >> 2)) & 1 ? 0 : 0xff));
-  b.write(dst, (bits & 15) === 0 ? inserted : b.binop('v128.and', 'v128', inserted, b.v128(kept)));
+  const control = b.read(imm);
+  const from = b.shru(control, b.i32(6));
+  const v = src.kind === 'mem' ? b.readLow(src, 4) : extractElement(b, DWORDS, b.read(src), from);
+  const to = b.and(b.shru(control, b.i32(4)), b.i32(3));
+  const inserted = insertElement(b, DWORDS, b.read(dst), to, v);
+  const bits = b.v128(Uint8Array.from([1, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0]));
+  const chosen = b.binop('v128.and', 'v128', b.unary('i32x4.splat', 'v128', control), bits);
+  b.write(dst, b.binop('v128.andnot', 'v128', inserted, b.binop('i32x4.eq', 'v128', chosen, bits)));
 });
 
-/** Source elements of one width in the low part of a vector. */
+/** Source elements in the low part of a vector. */
 function lowPart(b: Lift, op: Operand, size: 2 | 4 | 8): Value {
   if (op.kind !== 'mem') return b.read(op);
   return zeroExtend(b, b.readLow(op, size));
@@ -78,20 +108,16 @@ const widen = (size: 2 | 4 | 8, sign: 's' | 'u', ...steps: readonly (keyof typeo
     b.write(dst, v);
   });
 
-export const immediateForms: ReadonlySet<string> = new Set([
-  'pinsrb', 'pinsrw', 'pinsrd', 'pinsrq', 'pextrb', 'pextrw', 'pextrd', 'pextrq', 'insertps', 'extractps',
-]); // prettier-ignore
-
 export const definitions: Definitions = {
-  pinsrb: insert('i8x16', 16),
-  pinsrw,
-  pinsrd: insert('i32x4', 4),
-  pinsrq: insert('i64x2', 2),
-  pextrb: extract('i8x16.extract_lane_u', 16),
-  pextrw,
-  pextrd: extract('i32x4.extract_lane', 4),
-  pextrq,
-  extractps: extract('i32x4.extract_lane', 4),
+  pinsrb: insert(BYTES),
+  pinsrw: insert(WORDS),
+  pinsrd: insert(DWORDS),
+  pinsrq: insert(QWORDS),
+  pextrb: extract(BYTES),
+  pextrw: extract(WORDS),
+  pextrd: extract(DWORDS),
+  pextrq: extract(QWORDS),
+  extractps: extract(DWORDS),
   insertps,
   pmovsxbw: widen(8, 's', 'b'),
   pmovsxbd: widen(4, 's', 'b', 'w'),

@@ -1,9 +1,9 @@
-/** Packed shifts. Intel SDM Vol. 2B, "PSLLDQ", "PSLLW/PSLLD/PSLLQ", "PSRAW/PSRAD/PSRAQ", "PSRLDQ", "PSRLW/PSRLD/PSRLQ". */
+/** Packed shifts. Intel SDM Vol. 2B, "PSLLW/PSLLD/PSLLQ", "PSRAW/PSRAD/PSRAQ", "PSRLW/PSRLD/PSRLQ". */
 import type { Value } from '../../ir/value.js';
 import type { Operand } from '../insn.js';
 import type { Definition, Definitions, Lift } from '../lift.js';
-import { isMmx, readMmx, readVector, simd, sse, writeMmx } from './sse-guard.js';
-import { control, low64, splat64, zero128 } from './sse-vector.js';
+import { isMmx, readMmx, readVector, simd, writeMmx } from './sse-guard.js';
+import { low64, splat64, zero128 } from './sse-vector.js';
 
 /** The count is the low 64 bits of a register or memory operand, or an immediate byte. */
 function countOf(b: Lift, op: Operand, isMmxForm: boolean): Value {
@@ -26,17 +26,6 @@ const shift = (shape: string, bits: number, name: string): Definition =>
     else b.write(dst, shifted(b, shape, bits, name, b.read(dst), count));
   });
 
-/** The whole register moved by bytes: `lane` gives the source byte, of 16 and more a zero. */
-const byteShift = (lane: (n: number, count: number) => number): Definition =>
-  sse((b, i) => {
-    const [dst, imm] = i.operands;
-    const count = control(imm);
-    const lanes = Array.from({ length: 16 }, (_, n) => lane(n, count)).map((n) => (n < 0 || n > 15 ? 16 : n));
-    b.write(dst, b.shuffle(b.read(dst), zero128(b), lanes));
-  });
-
-export const immediateForms: ReadonlySet<string> = new Set(['pslldq', 'psrldq']);
-
 export const definitions: Definitions = {
   psllw: shift('i16x8', 16, 'shl'),
   pslld: shift('i32x4', 32, 'shl'),
@@ -46,6 +35,4 @@ export const definitions: Definitions = {
   psrlq: shift('i64x2', 64, 'shr_u'),
   psraw: shift('i16x8', 16, 'shr_s'),
   psrad: shift('i32x4', 32, 'shr_s'),
-  pslldq: byteShift((n, count) => n - count),
-  psrldq: byteShift((n, count) => n + count),
 };

@@ -1,52 +1,105 @@
-/** Shuffles, unpacks, concatenation and blends by a control byte, for MMX and XMM. Intel SDM Vol. 2B. */
-import type { Definition, Definitions } from '../lift.js';
+/**
+ * Shuffles, unpacks, concatenation, byte shifts and blends by a control byte, for MMX and XMM. Intel SDM Vol. 2B.
+ *
+ * Where the control byte is known (translation) a shuffle is one WebAssembly operation. Where it is a field of the
+ * interpreter's record, the runtime turns it into a vector of byte indexes: 0-15 the first source, 16-31 the second,
+ * above them zero.
+ */
+import { constOf } from '../../ir/builder.js';
+import type { Value } from '../../ir/value.js';
+import type { Definition, Definitions, Lift } from '../lift.js';
 import { isMmx, readMmx, readVector, simd, sse, writeMmx } from './sse-guard.js';
-import { control, elements, low64, pair64, splat64, vector, zero128 } from './sse-vector.js';
+import { elements, low64, pair64, splat64, vector, zero128 } from './sse-vector.js';
+
+/** What a control byte means: the lanes it selects, and the number of the same rule in runtime/simd/control-byte.ts. */
+interface Rule {
+  readonly number: number;
+  readonly lanes: (imm: number) => readonly number[];
+}
 
 /** Two-bit field `n` of a control byte. */
 const field = (imm: number, n: number): number => (imm >> (2 * n)) & 3;
+const ALL = [0, 1, 2, 3];
+const bytes = (lane: (n: number) => number): number[] => Array.from({ length: 16 }, (_, n) => lane(n));
+/** Bit n of the control byte takes element n from the second source. */
+const blendLanes =
+  (size: number) =>
+  (imm: number): number[] =>
+    bytes((n) => n + (((imm >> Math.floor(n / size)) & 1) << 4));
 
-/** One source: `order` gives the source element of each element of `size` bytes. */
-const shuffleOne = (size: number, order: (imm: number) => readonly number[]): Definition =>
+const RULES = {
+  pshufd: { number: 0, lanes: (imm) => elements(4, ...ALL.map((n) => field(imm, n))) },
+  pshuflw: { number: 1, lanes: (imm) => elements(2, ...ALL.map((n) => field(imm, n)), 4, 5, 6, 7) },
+  pshufhw: { number: 2, lanes: (imm) => elements(2, ...ALL, ...ALL.map((n) => 4 + field(imm, n))) },
+  shufps: {
+    number: 3,
+    lanes: (imm) => elements(4, field(imm, 0), field(imm, 1), 4 + field(imm, 2), 4 + field(imm, 3)),
+  },
+  shufpd: { number: 4, lanes: (imm) => elements(8, imm & 1, 2 + ((imm >> 1) & 1)) },
+  /** Both sources as one value of 32 bytes, moved right. */
+  right: { number: 5, lanes: (imm) => bytes((n) => n + imm) },
+  left: { number: 6, lanes: (imm) => bytes((n) => (n < imm ? 32 : n - imm)) },
+  blendps: { number: 7, lanes: blendLanes(4) },
+  blendpd: { number: 8, lanes: blendLanes(8) },
+  pblendw: { number: 9, lanes: blendLanes(2) },
+} as const satisfies Record<string, Rule>;
+
+/** Bytes of x and y (none: zeros) as the rule makes of the control byte. */
+function shuffleBy(b: Lift, rule: Rule, imm: Value, x: Value, y?: Value): Value {
+  if (imm.isConst) {
+    const lanes = rule.lanes(Number(constOf(imm) & 0xffn));
+    if (y === undefined) return b.shuffle(x, zero128(b), lanes.map((n) => Math.min(n, 16)));
+    if (lanes.every((n) => n < 32)) return b.shuffle(x, y, lanes);
+    // Beyond both: only `right` gets here, by 16 bytes and more, and then nothing of x is left.
+    return b.shuffle(y, zero128(b), lanes.map((n) => Math.min(n - 16, 16)));
+  }
+  const indexes = b.call('simd_control', 'v128', b.i32(rule.number), imm);
+  const first = b.binop('i8x16.swizzle', 'v128', x, indexes);
+  if (y === undefined) return first;
+  const above = b.binop('i8x16.sub', 'v128', indexes, b.v128(new Uint8Array(16).fill(16)));
+  return b.binop('v128.or', 'v128', first, b.binop('i8x16.swizzle', 'v128', y, above));
+}
+
+/** dst = elements of src. */
+const shuffleOne = (rule: Rule): Definition =>
   sse((b, i) => {
     const [dst, src, imm] = i.operands;
-    const v = b.now(readVector(b, src));
-    b.write(dst, b.shuffle(v, v, elements(size, ...order(control(imm)))));
+    b.write(dst, shuffleBy(b, rule, b.read(imm), readVector(b, src)));
   });
 
-/** Two sources: elements of dst, then those of src. */
-const shuffleTwo = (size: number, order: (imm: number) => readonly number[]): Definition =>
+/** dst = elements of dst and src. */
+const shuffleTwo = (rule: Rule): Definition =>
   sse((b, i) => {
     const [dst, src, imm] = i.operands;
     const y = readVector(b, src);
-    b.write(dst, b.shuffle(b.read(dst), y, elements(size, ...order(control(imm)))));
+    b.write(dst, shuffleBy(b, rule, b.read(imm), b.read(dst), y));
   });
 
 const pshufw: Definition = simd((b, i) => {
   const [dst, src, imm] = i.operands;
   if (!isMmx(dst)) throw new TypeError('pshufw of an XMM register');
-  const v = splat64(b, readMmx(b, src));
-  const order = [0, 1, 2, 3].map((n) => field(control(imm), n));
-  writeMmx(b, dst, low64(b, b.shuffle(v, v, elements(2, ...order, ...order))));
+  writeMmx(b, dst, low64(b, shuffleBy(b, RULES.pshuflw, b.read(imm), splat64(b, readMmx(b, src)))));
 });
 
 /** PALIGNR: dst above src, moved right by bytes. */
 const palignr: Definition = simd((b, i) => {
   const [dst, src, imm] = i.operands;
-  const count = control(imm);
   if (isMmx(dst)) {
     const low = readMmx(b, src);
     const both = pair64(b, low, readMmx(b, dst));
-    const lanes = Array.from({ length: 16 }, (_, n) => Math.min(n + count, 16));
-    writeMmx(b, dst, low64(b, b.shuffle(both, zero128(b), lanes)));
+    writeMmx(b, dst, low64(b, shuffleBy(b, RULES.right, b.read(imm), both)));
   } else {
     const y = readVector(b, src);
-    const x = b.read(dst);
-    const from = (first: number): number[] => Array.from({ length: 16 }, (_, n) => first + n);
-    if (count < 16) b.write(dst, b.shuffle(y, x, from(count)));
-    else b.write(dst, b.shuffle(x, zero128(b), from(count - 16).map((n) => Math.min(n, 16))));
+    b.write(dst, shuffleBy(b, RULES.right, b.read(imm), y, b.read(dst)));
   }
 });
+
+/** PSLLDQ, PSRLDQ: the whole register moved by bytes. */
+const byteShift = (rule: Rule): Definition =>
+  sse((b, i) => {
+    const [dst, imm] = i.operands;
+    b.write(dst, shuffleBy(b, rule, b.read(imm), b.read(dst)));
+  });
 
 /** PUNPCKL*, PUNPCKH*: elements of both operands in turn, from the low or the high half. */
 function unpack(size: number, high: boolean): Definition {
@@ -54,7 +107,7 @@ function unpack(size: number, high: boolean): Definition {
   const interleave = (first: number, count: number): number[] =>
     elements(size, ...Array.from({ length: count }, (_, n) => [first + n, 2 * half + first + n]).flat());
   const xmm = interleave(high ? half : 0, half);
-  // The MMX form works on the halves of 8 bytes; what it does above them is ignored.
+  // The MMX form works on halves of 8 bytes; what it makes above them is ignored.
   const mmx = high ? [...interleave(half / 2, half / 2), ...xmm.slice(0, 8)] : xmm;
   return simd((b, i) => {
     const [dst, src] = i.operands;
@@ -71,40 +124,30 @@ function unpack(size: number, high: boolean): Definition {
 const unpackVector = (size: number, ...order: readonly number[]): Definition =>
   vector((b, x, y) => b.shuffle(x, y, elements(size, ...order)));
 
-/** BLENDPS, BLENDPD, PBLENDW: bit n of the control byte takes element n from src. */
-const blend = (size: number): Definition => {
-  const count = 16 / size;
-  return shuffleTwo(size, (imm) => Array.from({ length: count }, (_, n) => ((imm >> n) & 1) * count + n));
-};
-
 /** PSHUFB: a control byte with bit 7 gives zero, else its low bits choose (WebAssembly: 16 and more give zero). */
 const pshufb: Definition = simd((b, i) => {
   const [dst, src] = i.operands;
-  const bits = (n: number): Uint8Array => new Uint8Array(16).fill(n);
+  const bits = (n: number): Value => b.v128(new Uint8Array(16).fill(n));
   if (isMmx(dst)) {
-    const order = b.binop('v128.and', 'v128', splat64(b, readMmx(b, src)), b.v128(bits(0x87)));
+    const order = b.binop('v128.and', 'v128', splat64(b, readMmx(b, src)), bits(0x87));
     writeMmx(b, dst, low64(b, b.binop('i8x16.swizzle', 'v128', splat64(b, readMmx(b, dst)), order)));
   } else {
-    const order = b.binop('v128.and', 'v128', readVector(b, src), b.v128(bits(0x8f)));
+    const order = b.binop('v128.and', 'v128', readVector(b, src), bits(0x8f));
     b.write(dst, b.binop('i8x16.swizzle', 'v128', b.read(dst), order));
   }
 });
 
-export const immediateForms: ReadonlySet<string> = new Set([
-  'pshufd', 'pshufhw', 'pshuflw', 'pshufw', 'shufps', 'shufpd', 'palignr', 'blendps', 'blendpd', 'pblendw',
-]); // prettier-ignore
-
-const ALL = [0, 1, 2, 3];
-
 export const definitions: Definitions = {
-  pshufd: shuffleOne(4, (imm) => ALL.map((n) => field(imm, n))),
-  pshuflw: shuffleOne(2, (imm) => [...ALL.map((n) => field(imm, n)), 4, 5, 6, 7]),
-  pshufhw: shuffleOne(2, (imm) => [...ALL, ...ALL.map((n) => 4 + field(imm, n))]),
+  pshufd: shuffleOne(RULES.pshufd),
+  pshuflw: shuffleOne(RULES.pshuflw),
+  pshufhw: shuffleOne(RULES.pshufhw),
   pshufw,
-  shufps: shuffleTwo(4, (imm) => [field(imm, 0), field(imm, 1), 4 + field(imm, 2), 4 + field(imm, 3)]),
-  shufpd: shuffleTwo(8, (imm) => [imm & 1, 2 + ((imm >> 1) & 1)]),
+  shufps: shuffleTwo(RULES.shufps),
+  shufpd: shuffleTwo(RULES.shufpd),
   pshufb,
   palignr,
+  pslldq: byteShift(RULES.left),
+  psrldq: byteShift(RULES.right),
   punpcklbw: unpack(1, false),
   punpcklwd: unpack(2, false),
   punpckldq: unpack(4, false),
@@ -117,7 +160,7 @@ export const definitions: Definitions = {
   unpckhps: unpackVector(4, 2, 6, 3, 7),
   unpcklpd: unpackVector(8, 0, 2),
   unpckhpd: unpackVector(8, 1, 3),
-  blendps: blend(4),
-  blendpd: blend(8),
-  pblendw: blend(2),
+  blendps: shuffleTwo(RULES.blendps),
+  blendpd: shuffleTwo(RULES.blendpd),
+  pblendw: shuffleTwo(RULES.pblendw),
 };

@@ -1,6 +1,6 @@
 /** Small vocabulary of the vector definitions: lanes, widening, control bytes, and operands with an MMX and an XMM form. */
 import type { Value } from '../../ir/value.js';
-import type { ImmediateOperand, Operand } from '../insn.js';
+import type { Operand } from '../insn.js';
 import type { Definition, Lift } from '../lift.js';
 import { isMmx, readMmx, readVector, simd, sse, writeMmx } from './sse-guard.js';
 
@@ -26,12 +26,6 @@ export const zeroExtend = (b: Lift, v: Value): Value =>
 /** Two i64 as a vector, `low` first. */
 export const pair64 = (b: Lift, low: Value, high: Value): Value =>
   b.lane('i64x2.replace_lane', 'v128', 1, splat64(b, low), high);
-
-/** A control byte that `immediateForms` promises to be known. */
-export function control(op: Operand): number {
-  if (op.kind !== 'imm') throw new TypeError('control byte expected');
-  return Number((op as ImmediateOperand).value & 0xffn);
-}
 
 /** Writes an i32 to a GPR of 4 or 8 bytes (zero-extended) or to memory of the operand's size. */
 export function writeInteger(b: Lift, op: Operand, v: Value): void {
