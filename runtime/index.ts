@@ -4,3 +4,4 @@ export * from './float/index';
 export { load128Slow, loadModifySlow, loadSlow, store128Slow, storeSlow } from './mmu/access';
 export { dropWrites, flushAll } from './mmu/tlb';
 export { arrive, fetchHere, fetchNextPage, lookup, lookupChecked } from './dispatch';
+export * from './x87/index';

@@ -5,3 +5,4 @@ export * from './control';
 export * from './load';
 export * from './remainder';
 export * from './store';
+export * from './image';

@@ -33,7 +33,8 @@ function reduce(mx: u64, hx: u32, my: u64, hy: u32, toNearest: bool): void {
   if (kindX == DENORMAL || kindY == DENORMAL) raise(DE);
   if (isStopped()) return;
   setStatusBits(statusBits() & ~(C0 | C3));
-  if (kindX == ZERO || kindY == INFINITY) return setNumber(mx, hx);
+  if (kindX == ZERO) return setNumber(mx, hx);
+  if (kindY == INFINITY) return setExact(signOf(hx), exponentOf(mx, hx), significandOf(mx));
 
   const divisor = significandOf(my);
   const ey = exponentOf(my, hy);
@@ -125,8 +126,11 @@ function roundToInteger(m: u64, h: u32): void {
   setNormalized(signOf(h), exponent, significandOf(m), 0);
   roundResult(exponent + 1, roundingMode());
   if (roundedInexact) raise(roundedUp ? PE | C1 : PE);
-  setInteger(<i64>roundedSig);
-  setNumber(mantissa, head | (h & SIGN));
+  // 2^63 is the largest outcome, so it fits an unsigned integer only.
+  const whole = roundedSig;
+  const shift = clz<u64>(whole);
+  if (whole == 0) setSignedZero(signOf(h));
+  else setNumber(whole << shift, (h & SIGN) | (16383 + 63 - <u32>shift));
 }
 
 export function x87_fscale(): void {
