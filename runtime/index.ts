@@ -5,3 +5,5 @@ export { load128Slow, loadModifySlow, loadSlow, store128Slow, storeSlow } from '
 export { dropWrites, flushAll } from './mmu/tlb';
 export { arrive, fetchHere, fetchNextPage, lookup, lookupChecked } from './dispatch';
 export * from './x87/index';
+export * from './integer/index';
+export * from './string/index';

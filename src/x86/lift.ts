@@ -155,6 +155,10 @@ export abstract class Lift extends Builder {
   load(linear: Value, size: AccessSize): Value {
     return this.loadAs('load', linear, size);
   }
+  /** A load whose fault reports a write. */
+  loadForWrite(linear: Value, size: AccessSize): Value {
+    return this.loadAs('loadrmw', linear, size);
+  }
   private loadAs(op: 'load' | 'loadrmw', linear: Value, size: AccessSize): Value {
     const type: Type = size === 16 ? 'v128' : size === 8 ? 'i64' : 'i32';
     const v = new Node(op, type, linear);

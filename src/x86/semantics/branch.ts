@@ -83,7 +83,7 @@ function farTarget(b: Lift, i: Insn): [selector: Value, offset: Value] {
   return [selector, b.resize(offset, i.operandSize, 8)];
 }
 
-const farJump = defineEnd((b, i) => b.routineEnds('farJump', ...farTarget(b, i), b.i32(i.operandSize)));
+const farJump = defineEnd((b, i) => b.routineEnds('farJump', ...farTarget(b, i), b.i32(i.operandSize), b.next()));
 const farCall = defineEnd((b, i) => b.routineEnds('farCall', ...farTarget(b, i), b.i32(i.operandSize), b.next()));
 const farReturn = defineEnd((b, i) => {
   const parameters = i.operands[0];

@@ -31,11 +31,8 @@ const cli = define((b) => {
   setSystemFlag(b, RFLAGS_IF, false);
 });
 
-/** Interrupts stay off for one more instruction if they were off: the routine sets the shadow. */
-const sti = defineEnd((b) => {
-  requireIopl(b);
-  b.routineEnds('enableInterrupts');
-});
+/** Interrupts stay off for one more instruction if they were off: the routine sees to it. */
+const sti = defineEnd((b) => b.routineEnds('sti'));
 
 export const definitions: Definitions = {
   clc: carry('clear'),

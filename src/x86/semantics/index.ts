@@ -2,14 +2,34 @@
 import type { Insn } from '../insn.js';
 import type { Definitions } from '../lift.js';
 import { definitions as arith } from './arith.js';
+import { definitions as bit } from './bit.js';
 import { definitions as branch } from './branch.js';
+import { definitions as decimal } from './decimal.js';
 import { definitions as flag } from './flag.js';
 import { definitions as logic } from './logic.js';
 import { definitions as move } from './move.js';
+import { definitions as multiply } from './multiply.js';
 import { definitions as shift } from './shift.js';
 import { definitions as stack } from './stack.js';
+import { definitions as string } from './string.js';
+import { definitions as system } from './system.js';
+import { definitions as xsave } from './xsave.js';
 
-const families: readonly Definitions[] = [arith, branch, flag, logic, move, shift, stack];
+const families: readonly Definitions[] = [
+  arith,
+  bit,
+  branch,
+  decimal,
+  flag,
+  logic,
+  move,
+  multiply,
+  shift,
+  stack,
+  string,
+  system,
+  xsave,
+];
 
 export const semantics: Definitions = Object.assign({}, ...families);
 
@@ -28,3 +48,6 @@ export function endsBlock(i: Insn): boolean {
   const dst = i.operands[0];
   return dst?.kind === 'reg' && (dst.file === 'seg' || dst.file === 'cr' || dst.file === 'dr');
 }
+
+/** Mnemonics whose definitions look at an immediate's value: the interpreter makes a handler for each value. */
+export const immediateForms: ReadonlySet<string> = new Set<string>();

@@ -1,7 +1,15 @@
 /** Moves, exchanges, conversions of width, conditional moves and sets. Intel SDM Vol. 2, the pages of each mnemonic. */
 import type { Value } from '../../ir/value.js';
 import { type Operand, type RegisterOperand, SEG } from '../insn.js';
-import { type Definition, type Definitions, define, GPR_INDEX, type Lift, type OperandSize } from '../lift.js';
+import {
+  type Definition,
+  type Definitions,
+  define,
+  defineEnd,
+  GPR_INDEX,
+  type Lift,
+  type OperandSize,
+} from '../lift.js';
 import * as S from '../state.js';
 import { memory, operand, sizeOf } from './shape.js';
 
@@ -23,9 +31,10 @@ function moveFromSpecial(b: Lift, dst: Operand, src: RegisterOperand): void {
     return;
   }
   b.requireCpl0();
-  // SCRATCH passes the value: reading DR4-DR7 or an absent control register faults.
-  b.routine(src.file === 'cr' ? 'readControlRegister' : 'readDebugRegister', b.registerNumber(src));
-  b.write(dst, b.resize(b.state(S.SCRATCH, 8), 8, sizeOf(dst)));
+  const value = b.call(src.file === 'cr' ? 'readCr' : 'readDr', 'i64', b.registerNumber(src));
+  // Reading a debug register may fault.
+  if (src.file === 'dr') b.routine('pendingStatus');
+  b.write(dst, b.resize(value, 8, sizeOf(dst)));
 }
 
 /** Flatness and stack size may have changed: the block ends. A load of SS holds interrupts off for one instruction. */
@@ -43,7 +52,7 @@ function moveToSpecial(b: Lift, dst: RegisterOperand, src: Operand): void {
   }
   b.requireCpl0();
   const value = b.resize(b.read(src), sizeOf(src), 8);
-  b.routineEnds(dst.file === 'cr' ? 'writeControlRegister' : 'writeDebugRegister', b.registerNumber(dst), value);
+  b.routineEnds(dst.file === 'cr' ? 'writeCr' : 'writeDr', b.registerNumber(dst), value);
 }
 
 const isSpecial = (op: Operand): op is RegisterOperand =>
@@ -122,6 +131,20 @@ const xlat = define((b, i) => {
   b.setReg(rax, 1, b.load(b.now(b.linearOf(table, at, 1)), 1));
 });
 
+/** LES LDS LSS LFS LGS: a far pointer, offset first. */
+function loadFarPointer(segment: number): Definition {
+  return defineEnd((b, i) => {
+    const dst = operand(i, 0);
+    const size = sizeOf(dst);
+    const at = b.linear(memory(i, 1));
+    const offset = b.load(at, size);
+    const selector = b.load(b.now(b.add(at, b.i64(size))), 2);
+    b.routine('loadSegmentRegister', b.i32(segment), selector);
+    b.write(dst, offset);
+    b.leave(S.STATUS_MISS);
+  });
+}
+
 export const definitions: Definitions = {
   mov,
   movzx: extend(false),
@@ -140,4 +163,9 @@ export const definitions: Definitions = {
   lahf,
   sahf,
   xlat,
+  les: loadFarPointer(SEG.es),
+  lds: loadFarPointer(SEG.ds),
+  lss: loadFarPointer(SEG.ss),
+  lfs: loadFarPointer(SEG.fs),
+  lgs: loadFarPointer(SEG.gs),
 };

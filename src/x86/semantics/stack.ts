@@ -107,19 +107,19 @@ function pushFlags(size: 2 | 4 | 8): Definition {
   });
 }
 
-/** `loadFlags` changes what the privilege level allows. */
+/** What may change depends on the privilege level: a routine, after which interrupts may be possible. */
 function popFlags(size: 2 | 4 | 8): Definition {
   return defineEnd((b) => {
     requireIopl3InVm86(b);
     const image = b.resize(b.stackTop(size), size, 8);
     b.dropStack(size);
-    b.routineEnds('loadFlags', image, b.i32(size));
+    b.routineEnds('popf', image, b.i32(size));
   });
 }
 
 /** A routine: "#PF if a write using the final value of the stack pointer would fault", before anything has changed. */
 const enter = define((b, i) => {
-  b.routine('enterFrame', b.i32(i.operandSize), b.read(operand(i, 0)), b.read(operand(i, 1)));
+  b.routine('enter', b.i32(i.operandSize), b.read(operand(i, 0)), b.read(operand(i, 1)));
 });
 
 const leave = define((b, i) => {

@@ -1,0 +1,6 @@
+// Routines of integer instructions.
+export { executeCpuid } from './cpuid';
+export { crc32c } from './crc32c';
+export { divideS128, divideU128, quotientFitsS128 } from './divide';
+export { segmentCheck, segmentCheckWrite } from './segment-check';
+export { pendingStatus } from './status';
