@@ -1,0 +1,329 @@
+/**
+ * UART 16550A. PC16550D data sheet. Transmission is immediate whatever the divisor; the host's side is always a
+ * connected modem (CTS, DSR, DCD on). OUT2 gates the interrupt line, as PC boards wire it. Left out: parity and
+ * framing errors (a byte stream has none), DMA signals.
+ */
+
+import type { Clock } from '../../base/clock.js';
+import type { PioHandler } from '../../base/io.js';
+import { expectState, type SavedState, savedBytes } from '../../base/state.js';
+import type { Timer, TimerQueue } from '../../base/timer-queue.js';
+import { type CharBackend, type CharReceiver, NULL_BACKEND } from '../../char/char.js';
+import type { IrqLine } from '../../irqchip/line.js';
+import * as spec from '../../spec/uart-16550.js';
+import type { Device } from '../device.js';
+
+export interface UartState extends SavedState {
+  readonly kind: 'uart-16550';
+  readonly version: 1;
+  readonly divisor: number;
+  readonly ier: number;
+  readonly fcr: number;
+  readonly lcr: number;
+  readonly mcr: number;
+  readonly lineErrors: number;
+  readonly modemStatus: number;
+  readonly scratch: number;
+  readonly received: number[];
+  readonly thrEmptyPending: boolean;
+  readonly timeoutPending: boolean;
+  readonly timeoutNs: number | null;
+}
+
+export interface UartOptions {
+  readonly clock: Clock;
+  readonly timers: TimerQueue;
+  readonly irq: IrqLine;
+  readonly backend?: CharBackend;
+  /** The receiver has room again after being full. */
+  readonly onReceiverReady?: () => void;
+}
+
+const CONNECTED = spec.MSR_CTS | spec.MSR_DSR | spec.MSR_DCD;
+/** The timeout is four characters; at slow divisors nobody wants to wait that long. */
+const LONGEST_TIMEOUT_NS = 4_000_000;
+
+export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
+  readonly #clock: Clock;
+  readonly #irq: IrqLine;
+  readonly #timeout: Timer;
+  readonly #onReceiverReady: () => void;
+  backend: CharBackend;
+  readonly #byte = new Uint8Array(1);
+  #divisor = 12;
+  #ier = 0;
+  #fcr = 0;
+  #lcr = 0;
+  #mcr = 0;
+  /** LSR bits 4:1, until read. */
+  #lineErrors = 0;
+  #modemStatus = CONNECTED;
+  #scratch = 0;
+  #received: number[] = [];
+  /** The transmitter became empty since IIR or THR was last touched. */
+  #thrEmptyPending = false;
+  #timeoutPending = false;
+
+  constructor(options: UartOptions) {
+    this.#clock = options.clock;
+    this.#irq = options.irq;
+    this.backend = options.backend ?? NULL_BACKEND;
+    this.#onReceiverReady = options.onReceiverReady ?? (() => {});
+    this.#timeout = options.timers.create(() => {
+      this.#timeoutPending = this.#received.length > 0;
+      this.#update();
+    });
+  }
+
+  reset(): void {
+    this.#divisor = 12;
+    this.#ier = 0;
+    this.#fcr = 0;
+    this.#lcr = 0;
+    this.#mcr = 0;
+    this.#lineErrors = 0;
+    this.#modemStatus = CONNECTED;
+    this.#scratch = 0;
+    this.#received = [];
+    this.#thrEmptyPending = false;
+    this.#timeoutPending = false;
+    this.#timeout.disarm();
+    this.#update();
+    this.#onReceiverReady();
+  }
+
+  // ---- the host's side ----
+
+  canReceive(): number {
+    // In loopback the receiver is cut off from the line: what the host sends waits.
+    if (this.#loopback) return 0;
+    return Math.max(0, this.#capacity - this.#received.length);
+  }
+
+  receive(bytes: Uint8Array): number {
+    const count = Math.min(bytes.length, this.canReceive());
+    for (let i = 0; i < count; i++) this.#received.push(bytes[i]);
+    if (count > 0) this.#armTimeout();
+    this.#update();
+    return count;
+  }
+
+  /** The host sends a break condition: a zero byte with BI. */
+  receiveBreak(): void {
+    if (this.canReceive() > 0) this.#received.push(0);
+    this.#lineErrors |= spec.LSR_BI;
+    this.#update();
+  }
+
+  // ---- the guest's side ----
+
+  read(offset: number): number {
+    switch (offset) {
+      case spec.UART_DATA:
+        return this.#dlab ? this.#divisor & 0xff : this.#readData();
+      case spec.UART_IER:
+        return this.#dlab ? this.#divisor >> 8 : this.#ier;
+      case spec.UART_IIR_FCR: {
+        const cause = this.#cause();
+        if (cause === spec.IIR_THRE) {
+          this.#thrEmptyPending = false;
+          this.#update();
+        }
+        return cause | (this.#fifosEnabled ? spec.IIR_FIFOS_ENABLED : 0);
+      }
+      case spec.UART_LCR:
+        return this.#lcr;
+      case spec.UART_MCR:
+        return this.#mcr;
+      case spec.UART_LSR: {
+        const status = spec.LSR_THRE | spec.LSR_TEMT | this.#lineErrors | (this.#received.length > 0 ? spec.LSR_DR : 0);
+        if (this.#lineErrors !== 0) {
+          this.#lineErrors = 0;
+          this.#update();
+        }
+        return status;
+      }
+      case spec.UART_MSR: {
+        const status = this.#modemStatus;
+        if ((status & spec.MSR_DELTA) !== 0) {
+          this.#modemStatus &= ~spec.MSR_DELTA;
+          this.#update();
+        }
+        return status;
+      }
+      default:
+        return this.#scratch;
+    }
+  }
+
+  write(offset: number, _size: number, value: number): void {
+    switch (offset) {
+      case spec.UART_DATA:
+        if (this.#dlab) this.#divisor = (this.#divisor & 0xff00) | value;
+        else this.#transmit(value);
+        break;
+      case spec.UART_IER:
+        if (this.#dlab) {
+          this.#divisor = (this.#divisor & 0xff) | (value << 8);
+          break;
+        }
+        // Enabling THRE while the transmitter is empty interrupts at once.
+        if ((value & ~this.#ier & spec.IER_THRE) !== 0) this.#thrEmptyPending = true;
+        this.#ier = value & 0x0f;
+        break;
+      case spec.UART_IIR_FCR:
+        this.#writeFcr(value);
+        break;
+      case spec.UART_LCR:
+        this.#lcr = value;
+        break;
+      case spec.UART_MCR:
+        this.#mcr = value & 0x1f;
+        this.#updateModem();
+        if (!this.#loopback) this.#onReceiverReady();
+        break;
+      case spec.UART_SCR:
+        this.#scratch = value;
+        break;
+    }
+    this.#update();
+  }
+
+  save(): UartState {
+    return {
+      kind: 'uart-16550',
+      version: 1,
+      divisor: this.#divisor,
+      ier: this.#ier,
+      fcr: this.#fcr,
+      lcr: this.#lcr,
+      mcr: this.#mcr,
+      lineErrors: this.#lineErrors,
+      modemStatus: this.#modemStatus,
+      scratch: this.#scratch,
+      received: [...this.#received],
+      thrEmptyPending: this.#thrEmptyPending,
+      timeoutPending: this.#timeoutPending,
+      timeoutNs: this.#timeout.save(),
+    };
+  }
+
+  restore(state: UartState): void {
+    expectState(state, 'uart-16550', 1);
+    this.#divisor = state.divisor & 0xffff;
+    this.#ier = state.ier & 0x0f;
+    this.#fcr = state.fcr & 0xff;
+    this.#lcr = state.lcr & 0xff;
+    this.#mcr = state.mcr & 0x1f;
+    this.#lineErrors = state.lineErrors & spec.LSR_ERRORS;
+    this.#modemStatus = state.modemStatus & 0xff;
+    this.#scratch = state.scratch & 0xff;
+    this.#received = savedBytes(state.received, spec.UART_FIFO_SIZE);
+    this.#thrEmptyPending = state.thrEmptyPending === true;
+    this.#timeoutPending = state.timeoutPending === true;
+    this.#timeout.restore(state.timeoutNs);
+    this.#update();
+  }
+
+  get #dlab(): boolean {
+    return (this.#lcr & spec.LCR_DLAB) !== 0;
+  }
+
+  get #loopback(): boolean {
+    return (this.#mcr & spec.MCR_LOOP) !== 0;
+  }
+
+  get #fifosEnabled(): boolean {
+    return (this.#fcr & spec.FCR_ENABLE) !== 0;
+  }
+
+  get #capacity(): number {
+    return this.#fifosEnabled ? spec.UART_FIFO_SIZE : 1;
+  }
+
+  get #trigger(): number {
+    return this.#fifosEnabled ? spec.FCR_TRIGGER_LEVELS[this.#fcr >> 6] : 1;
+  }
+
+  #readData(): number {
+    const wasFull = this.#received.length >= this.#capacity;
+    const value = this.#received.shift() ?? 0;
+    this.#timeoutPending = false;
+    this.#armTimeout();
+    this.#update();
+    if (wasFull) this.#onReceiverReady();
+    return value;
+  }
+
+  #transmit(value: number): void {
+    this.#thrEmptyPending = true;
+    if (!this.#loopback) {
+      this.#byte[0] = value;
+      this.backend.write(this.#byte);
+      return;
+    }
+    // Loopback: straight into the receiver. A full FIFO keeps its bytes; a lone buffer is overwritten.
+    if (this.#received.length < this.#capacity) this.#received.push(value);
+    else {
+      this.#lineErrors |= spec.LSR_OE;
+      if (!this.#fifosEnabled) this.#received[0] = value;
+    }
+    this.#armTimeout();
+  }
+
+  #writeFcr(value: number): void {
+    const toggled = ((this.#fcr ^ value) & spec.FCR_ENABLE) !== 0;
+    // "FCR": other bits are programmed only together with the enable bit; changing it clears both FIFOs.
+    this.#fcr = (value & spec.FCR_ENABLE) !== 0 ? value & (0xc0 | spec.FCR_ENABLE) : 0;
+    if (toggled || (value & spec.FCR_CLEAR_RX) !== 0) {
+      this.#received = [];
+      this.#timeoutPending = false;
+      this.#timeout.disarm();
+      this.#onReceiverReady();
+    }
+    if (toggled || (value & spec.FCR_CLEAR_TX) !== 0) this.#thrEmptyPending = true;
+  }
+
+  /** Below the trigger level the bytes are announced after four characters of silence. */
+  #armTimeout(): void {
+    if (!this.#fifosEnabled || this.#received.length === 0) {
+      this.#timeout.disarm();
+      return;
+    }
+    const characterNs = ((this.#divisor || 1) * 16 * 10 * 1e9) / spec.UART_CLOCK_HZ;
+    this.#timeout.arm(this.#clock.now() + Math.min(4 * characterNs, LONGEST_TIMEOUT_NS));
+  }
+
+  /** "Modem Control Register", bit 4: in loopback the four outputs feed the four inputs. */
+  #updateModem(): void {
+    let inputs = CONNECTED;
+    if (this.#loopback) {
+      inputs = (this.#mcr & spec.MCR_RTS) !== 0 ? spec.MSR_CTS : 0;
+      if ((this.#mcr & spec.MCR_DTR) !== 0) inputs |= spec.MSR_DSR;
+      if ((this.#mcr & spec.MCR_OUT1) !== 0) inputs |= spec.MSR_RI;
+      if ((this.#mcr & spec.MCR_OUT2) !== 0) inputs |= spec.MSR_DCD;
+    }
+    const changed = (this.#modemStatus ^ inputs) & 0xf0;
+    let deltas = (this.#modemStatus & spec.MSR_DELTA) | (changed >> 4);
+    // The ring delta marks only the trailing edge.
+    if ((changed & spec.MSR_RI) !== 0 && (inputs & spec.MSR_RI) !== 0) deltas &= ~spec.MSR_TERI;
+    this.#modemStatus = inputs | deltas;
+  }
+
+  #cause(): number {
+    if ((this.#ier & spec.IER_LINE_STATUS) !== 0 && this.#lineErrors !== 0) return spec.IIR_LINE_STATUS;
+    if ((this.#ier & spec.IER_RDA) !== 0 && this.#received.length > 0) {
+      if (this.#received.length >= this.#trigger) return spec.IIR_RDA;
+      if (this.#timeoutPending) return spec.IIR_TIMEOUT;
+    }
+    if ((this.#ier & spec.IER_THRE) !== 0 && this.#thrEmptyPending) return spec.IIR_THRE;
+    if ((this.#ier & spec.IER_MODEM_STATUS) !== 0 && (this.#modemStatus & spec.MSR_DELTA) !== 0) {
+      return spec.IIR_MODEM_STATUS;
+    }
+    return spec.IIR_NONE;
+  }
+
+  #update(): void {
+    this.#irq.set((this.#mcr & spec.MCR_OUT2) !== 0 && this.#cause() !== spec.IIR_NONE);
+  }
+}

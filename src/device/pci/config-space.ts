@@ -1,0 +1,59 @@
+/**
+ * The 256 configuration bytes of one PCI function, each bit read-only, writable, or cleared by writing one.
+ * PCI 3.0, chapter 6 "Configuration Space".
+ */
+import { type IoSize, ones } from '../../base/io.js';
+import { restoreArray } from '../../base/state.js';
+import { PCI_CONFIG_SIZE } from '../../spec/pci.js';
+
+export class ConfigSpace {
+  readonly #bytes = new Uint8Array(PCI_CONFIG_SIZE);
+  readonly #writable = new Uint8Array(PCI_CONFIG_SIZE);
+  readonly #clearable = new Uint8Array(PCI_CONFIG_SIZE);
+
+  /** Sets a register's value and the bits software may change. */
+  define(offset: number, size: IoSize, value: number, writable = 0, clearable = 0): void {
+    this.set(offset, size, value);
+    for (let i = 0; i < size; i++) {
+      this.#writable[offset + i] = writable >>> (8 * i);
+      this.#clearable[offset + i] = clearable >>> (8 * i);
+    }
+  }
+
+  /** The device's own access: no masks. */
+  set(offset: number, size: IoSize, value: number): void {
+    for (let i = 0; i < size; i++) this.#bytes[offset + i] = value >>> (8 * i);
+  }
+
+  /** Bytes past the end read as ones: the bus passes aligned accesses only, a driver may still ask. */
+  read(offset: number, size: IoSize): number {
+    if (offset + size > PCI_CONFIG_SIZE) return ones(size);
+    let value = 0;
+    for (let i = 0; i < size; i++) value |= this.#bytes[offset + i] << (8 * i);
+    return value >>> 0;
+  }
+
+  /** The guest's access. */
+  write(offset: number, size: IoSize, value: number): void {
+    for (let i = 0; i < size && offset + i < PCI_CONFIG_SIZE; i++) {
+      const at = offset + i;
+      const byte = (value >>> (8 * i)) & 0xff;
+      const kept = this.#bytes[at] & ~this.#writable[at] & ~(byte & this.#clearable[at]);
+      this.#bytes[at] = kept | (byte & this.#writable[at]);
+    }
+  }
+
+  save(): number[] {
+    return [...this.#bytes];
+  }
+
+  /** Only what a guest could have written comes from the saved state; identity stays this build's. */
+  restore(saved: unknown): void {
+    const bytes = new Uint8Array(PCI_CONFIG_SIZE);
+    restoreArray(bytes, saved);
+    for (let at = 0; at < PCI_CONFIG_SIZE; at++) {
+      const mask = this.#writable[at] | this.#clearable[at];
+      this.#bytes[at] = (this.#bytes[at] & ~mask) | (bytes[at] & mask);
+    }
+  }
+}

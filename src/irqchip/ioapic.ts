@@ -1,0 +1,158 @@
+/**
+ * The I/O APIC: 24 pins, version 0x20 with an EOI register. Intel 82093AA data sheet, "Register Description".
+ * The polarity bit is stored and otherwise ignored: lines here are asserted or not, whatever their voltage.
+ */
+import { type IoSize, type MmioHandler, ones } from '../base/io.js';
+import { expectState, restoreArray, type SavedState } from '../base/state.js';
+import * as spec from '../spec/apic.js';
+
+/** Sends an interrupt message to the local APICs; false if none accepted it. */
+export type SendInterrupt = (
+  destination: number,
+  logical: boolean,
+  mode: number,
+  vector: number,
+  level: boolean,
+) => boolean;
+
+export interface IoapicState extends SavedState {
+  readonly kind: 'ioapic';
+  readonly version: 1;
+  readonly id: number;
+  readonly select: number;
+  readonly lines: number;
+  readonly low: number[];
+  readonly high: number[];
+}
+
+export class Ioapic implements MmioHandler {
+  readonly #send: SendInterrupt;
+  #id = 0;
+  #select = 0;
+  /** Bit per pin: asserted. */
+  #lines = 0;
+  readonly #low = new Uint32Array(spec.IOAPIC_PINS);
+  readonly #high = new Uint32Array(spec.IOAPIC_PINS);
+
+  constructor(send: SendInterrupt) {
+    this.#send = send;
+    this.reset();
+  }
+
+  reset(): void {
+    this.#id = 0;
+    this.#select = 0;
+    this.#low.fill(spec.RTE_MASKED);
+    this.#high.fill(0);
+  }
+
+  /** An edge on a masked pin is lost ("Interrupt Mask"). */
+  setPin(pin: number, asserted: boolean): void {
+    const bit = 1 << pin;
+    const rising = asserted && (this.#lines & bit) === 0;
+    this.#lines = asserted ? this.#lines | bit : this.#lines & ~bit;
+    if (rising) this.#service(pin);
+  }
+
+  /** EOI message: level-triggered entries with this vector may interrupt again. */
+  endOfInterrupt(vector: number): void {
+    for (let pin = 0; pin < spec.IOAPIC_PINS; pin++) {
+      const low = this.#low[pin];
+      if ((low & 0xff) !== vector || (low & spec.RTE_REMOTE_IRR) === 0) continue;
+      this.#low[pin] = low & ~spec.RTE_REMOTE_IRR;
+      this.#serviceLevel(pin);
+    }
+  }
+
+  read(offset: number, size: IoSize): number {
+    const shift = (offset & 3) * 8;
+    const register = offset & 0xffc & ~0xf00;
+    const value =
+      register === spec.IOAPIC_REGSEL ? this.#select : register === spec.IOAPIC_WINDOW ? this.#readRegister() : 0;
+    return ((value >>> shift) & ones(size)) >>> 0;
+  }
+
+  /** Only aligned dwords are defined; a byte write of the select register is accepted as chips do. */
+  write(offset: number, size: IoSize, value: number): void {
+    switch (offset & 0xff) {
+      case spec.IOAPIC_REGSEL:
+        this.#select = value & 0xff;
+        break;
+      case spec.IOAPIC_WINDOW:
+        if (size === 4) this.#writeRegister(value);
+        break;
+      case spec.IOAPIC_EOI:
+        this.endOfInterrupt(value & 0xff);
+        break;
+    }
+  }
+
+  save(): IoapicState {
+    return {
+      kind: 'ioapic',
+      version: 1,
+      id: this.#id,
+      select: this.#select,
+      lines: this.#lines,
+      low: [...this.#low],
+      high: [...this.#high],
+    };
+  }
+
+  restore(state: IoapicState): void {
+    expectState(state, 'ioapic', 1);
+    this.#id = state.id & 0xf;
+    this.#select = state.select & 0xff;
+    this.#lines = state.lines & 0xffffff;
+    restoreArray(this.#low, state.low);
+    restoreArray(this.#high, state.high);
+    for (let pin = 0; pin < spec.IOAPIC_PINS; pin++) {
+      this.#low[pin] &= spec.RTE_LOW_WRITABLE | spec.RTE_REMOTE_IRR;
+      this.#high[pin] &= 0xff000000;
+    }
+  }
+
+  #readRegister(): number {
+    const select = this.#select;
+    switch (select) {
+      case spec.IOAPIC_REG_ID:
+      case spec.IOAPIC_REG_ARBITRATION:
+        return (this.#id << 24) >>> 0;
+      case spec.IOAPIC_REG_VERSION:
+        return ((spec.IOAPIC_PINS - 1) << 16) | spec.IOAPIC_VERSION;
+    }
+    const pin = (select - spec.IOAPIC_REG_TABLE) >> 1;
+    if (pin < 0 || pin >= spec.IOAPIC_PINS) return 0xffffffff;
+    return (select & 1) === 0 ? this.#low[pin] : this.#high[pin];
+  }
+
+  #writeRegister(value: number): void {
+    const select = this.#select;
+    if (select === spec.IOAPIC_REG_ID) this.#id = (value >>> 24) & 0xf;
+    const pin = (select - spec.IOAPIC_REG_TABLE) >> 1;
+    if (pin < 0 || pin >= spec.IOAPIC_PINS) return;
+    if ((select & 1) !== 0) {
+      this.#high[pin] = value & 0xff000000;
+      return;
+    }
+    let low = (value & spec.RTE_LOW_WRITABLE) | (this.#low[pin] & spec.RTE_REMOTE_IRR);
+    // An edge-triggered entry has no remote IRR: switching the trigger mode is how old kernels clear it.
+    if ((low & spec.RTE_LEVEL) === 0) low &= ~spec.RTE_REMOTE_IRR;
+    this.#low[pin] = low;
+    this.#serviceLevel(pin);
+  }
+
+  #serviceLevel(pin: number): void {
+    if ((this.#low[pin] & spec.RTE_LEVEL) !== 0 && (this.#lines & (1 << pin)) !== 0) this.#service(pin);
+  }
+
+  #service(pin: number): void {
+    const low = this.#low[pin];
+    if ((low & (spec.RTE_MASKED | spec.RTE_REMOTE_IRR)) !== 0) return;
+    const mode = (low >> 8) & 7;
+    // Only fixed and lowest priority can be level triggered; the others are edges by definition.
+    const level = (low & spec.RTE_LEVEL) !== 0 && mode <= spec.DELIVERY_LOWEST;
+    const accepted = this.#send(this.#high[pin] >>> 24, (low & spec.RTE_LOGICAL) !== 0, mode, low & 0xff, level);
+    if (accepted && level) this.#low[pin] |= spec.RTE_REMOTE_IRR;
+  }
+}

@@ -1,0 +1,339 @@
+/**
+ * The interrupt controllers of a PC and the wires between them:
+ *
+ *   ISA IRQ 0-15 ──┬─► 8259A pair ─► LINT0 of the BSP, pin 0 of the I/O APIC
+ *                  └─► I/O APIC pins 1-15 (IRQ 0 on pin 2) ─┐
+ *   GSI 16-23 ─────────► I/O APIC pins 16-23 ───────────────┴─► local APICs ─► vCPU loop
+ *   MSI ────────────────────────────────────────────────────────┘
+ */
+import type { Clock } from '../base/clock.js';
+import type { MmioHandler, MsrHandler } from '../base/io.js';
+import { type IoSize, ones } from '../base/io.js';
+import { expectState, type SavedState, StateError } from '../base/state.js';
+import type { TimerQueue } from '../base/timer-queue.js';
+import * as spec from '../spec/apic.js';
+import { Ioapic, type IoapicState } from './ioapic.js';
+import { type ApicFabric, Lapic, type LapicState } from './lapic.js';
+import { type IrqLine, SharedLine } from './line.js';
+import { Pic, type PicState } from './pic.js';
+
+export interface IrqchipEvents {
+  /** A vCPU may have an interrupt to take: leave HLT, ask `pendingVector`. */
+  attention(vcpu: number): void;
+  init(vcpu: number): void;
+  /** STARTUP IPI: start at page `vector` in real mode. */
+  startup(vcpu: number, vector: number): void;
+  /** A local APIC's register page moved: claim it again. */
+  apicBaseChanged(): void;
+}
+
+export interface IrqchipOptions {
+  readonly vcpus: number;
+  readonly clock: Clock;
+  readonly timers: TimerQueue;
+  readonly events: IrqchipEvents;
+  /** Let the guest switch to x2APIC mode; CPUID must say the same. */
+  readonly x2apic?: boolean;
+}
+
+export interface IrqchipState extends SavedState {
+  readonly kind: 'irqchip';
+  readonly version: 1;
+  readonly pic: PicState;
+  readonly ioapic: IoapicState;
+  readonly lapics: LapicState[];
+}
+
+const ISA_IRQS = 16;
+
+export class Irqchip implements ApicFabric {
+  readonly pic: Pic;
+  readonly ioapic: Ioapic;
+  readonly lapics: readonly Lapic[];
+  readonly #events: IrqchipEvents;
+  readonly #x2apic: boolean;
+  readonly #isaLines: readonly SharedLine[];
+  readonly #gsiLines: readonly SharedLine[];
+
+  constructor(options: IrqchipOptions) {
+    this.#events = options.events;
+    this.#x2apic = options.x2apic ?? false;
+    this.pic = new Pic((asserted) => this.#setPicOutput(asserted));
+    this.ioapic = new Ioapic((destination, logical, mode, vector, level) =>
+      this.#send(destination, logical, mode, vector, level),
+    );
+    this.lapics = Array.from(
+      { length: options.vcpus },
+      (_, index) => new Lapic(index, options.clock, options.timers, this),
+    );
+    this.#isaLines = Array.from({ length: ISA_IRQS }, (_, irq) => new SharedLine((level) => this.#setIsa(irq, level)));
+    this.#gsiLines = Array.from(
+      { length: spec.IOAPIC_PINS - ISA_IRQS },
+      (_, i) => new SharedLine((level) => this.ioapic.setPin(ISA_IRQS + i, level)),
+    );
+    this.reset();
+  }
+
+  /** A new source on an ISA interrupt: reaches both controllers. */
+  isaLine(irq: number): IrqLine {
+    return this.#isaLines[irq & 15].source();
+  }
+
+  /** A new source on an I/O APIC pin 16-23, for PCI. */
+  gsiLine(gsi: number): IrqLine {
+    return this.#gsiLines[(gsi - ISA_IRQS) & 7].source();
+  }
+
+  /** A device's message-signalled interrupt. SDM Vol. 3A, "Message Signalled Interrupts". */
+  sendMsi(address: number, data: number): void {
+    if (address >>> 20 !== 0xfee) return;
+    this.#send((address >>> 12) & 0xff, (address & 4) !== 0, (data >> 8) & 7, data & 0xff, (data & 0x8000) !== 0);
+  }
+
+  /** The vector the processor would take now if it were interruptible, or undefined. */
+  pendingVector(vcpu: number): number | undefined {
+    const lapic = this.lapics[vcpu];
+    if (lapic.extIntPending()) return this.pic.peekVector();
+    const vector = lapic.pendingVector();
+    return vector < 0 ? undefined : vector;
+  }
+
+  /** The processor takes the interrupt: INTA. With nothing pending, the spurious vector. */
+  acknowledge(vcpu: number): number {
+    const lapic = this.lapics[vcpu];
+    if (lapic.extIntPending()) {
+      lapic.clearExtInt();
+      return this.pic.acknowledge();
+    }
+    const vector = lapic.pendingVector();
+    if (vector < 0) return lapic.spuriousVector;
+    lapic.acknowledge(vector);
+    return vector;
+  }
+
+  nmiPending(vcpu: number): boolean {
+    return this.lapics[vcpu].nmiPending;
+  }
+
+  takeNmi(vcpu: number): boolean {
+    return this.lapics[vcpu].takeNmi();
+  }
+
+  /** CR8 is TPR bits 7:4; these carry the whole TPR. */
+  setTpr(vcpu: number, tpr: number): void {
+    this.lapics[vcpu].tpr = tpr;
+  }
+
+  getTpr(vcpu: number): number {
+    return this.lapics[vcpu].tpr;
+  }
+
+  /** The guest's TSC minus the clock's, in ticks: keeps TSC deadlines right after the guest writes its TSC. */
+  setTscOffset(vcpu: number, ticks: number): void {
+    this.lapics[vcpu].timer.tscOffset = ticks;
+  }
+
+  /** The register page of whichever processor makes the access, mapped at `base`. */
+  lapicPage(base: number): MmioHandler {
+    return {
+      read: (offset, size, vcpu) => {
+        const lapic = this.#mappedAt(base, vcpu);
+        if (lapic === undefined) return ones(size);
+        if ((offset & 0xc) !== 0) return 0;
+        return (lapic.readRegister(offset >> 4) >>> ((offset & 3) * 8)) & ones(size);
+      },
+      // Only aligned dword writes are defined ("Accessing the APIC Registers"); others do nothing.
+      write: (offset: number, size: IoSize, value: number, vcpu: number) => {
+        if (size === 4 && (offset & 0xf) === 0) this.#mappedAt(base, vcpu)?.writeRegister(offset >> 4, value);
+      },
+    };
+  }
+
+  /** Every base at which some processor maps its registers. */
+  lapicBases(): number[] {
+    const bases = this.lapics.filter((lapic) => lapic.enabled && !lapic.x2apic).map(apicPage);
+    return [...new Set(bases)];
+  }
+
+  /** IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC window. */
+  readonly msrs: MsrHandler = {
+    read: (msr, vcpu) => {
+      const lapic = this.lapics[vcpu];
+      if (msr === spec.MSR_APIC_BASE) return BigInt(lapic.apicBase);
+      if (msr === spec.MSR_TSC_DEADLINE) return lapic.timer.tscDeadline;
+      return lapic.x2apic ? readX2apic(lapic, msr - spec.MSR_X2APIC_FIRST) : undefined;
+    },
+    write: (msr, value, vcpu) => {
+      const lapic = this.lapics[vcpu];
+      if (msr === spec.MSR_APIC_BASE) return this.#writeApicBase(lapic, value);
+      if (msr === spec.MSR_TSC_DEADLINE) {
+        lapic.timer.tscDeadline = value;
+        return true;
+      }
+      return lapic.x2apic && writeX2apic(lapic, msr - spec.MSR_X2APIC_FIRST, value);
+    },
+  };
+
+  // ---- ApicFabric ----
+
+  sendIpi(sender: Lapic, low: number, destination: number): void {
+    const mode = (low >> 8) & 7;
+    // INIT level de-assert only synchronized arbitration IDs on old processors.
+    if (mode === spec.DELIVERY_INIT && (low & spec.ICR_LEVEL) !== 0 && (low & spec.ICR_ASSERT) === 0) return;
+    const shorthand = (low >> spec.ICR_SHORTHAND_SHIFT) & 3;
+    const logical = (low & spec.ICR_LOGICAL) !== 0;
+    const targets = this.lapics.filter((lapic) => {
+      if (shorthand === spec.SHORTHAND_SELF) return lapic === sender;
+      if (shorthand === spec.SHORTHAND_ALL) return true;
+      if (shorthand === spec.SHORTHAND_OTHERS) return lapic !== sender;
+      return lapic.matches(destination, logical);
+    });
+    this.#deliver(targets, mode, low & 0xff, false);
+  }
+
+  broadcastEoi(vector: number): void {
+    this.ioapic.endOfInterrupt(vector);
+  }
+
+  attention(index: number): void {
+    this.#events.attention(index);
+  }
+
+  picOutput(): boolean {
+    return this.pic.output;
+  }
+
+  reset(): void {
+    this.pic.reset();
+    this.ioapic.reset();
+    for (const lapic of this.lapics) lapic.reset();
+    this.#events.apicBaseChanged();
+  }
+
+  save(): IrqchipState {
+    return {
+      kind: 'irqchip',
+      version: 1,
+      pic: this.pic.save(),
+      ioapic: this.ioapic.save(),
+      lapics: this.lapics.map((lapic) => lapic.save()),
+    };
+  }
+
+  /** After the devices, which drive their lines again: the controllers' own latches win. */
+  restore(state: IrqchipState): void {
+    expectState(state, 'irqchip', 1);
+    if (!Array.isArray(state.lapics) || state.lapics.length !== this.lapics.length) {
+      throw new StateError(`saved state has another number of processors than this machine's ${this.lapics.length}`);
+    }
+    for (const [i, lapic] of this.lapics.entries()) lapic.restore(state.lapics[i]);
+    this.ioapic.restore(state.ioapic);
+    this.pic.restore(state.pic);
+    this.#events.apicBaseChanged();
+  }
+
+  #setIsa(irq: number, level: boolean): void {
+    this.pic.setLine(irq, level);
+    if (irq === 0) this.ioapic.setPin(2, level);
+    else if (irq !== 2) this.ioapic.setPin(irq, level);
+  }
+
+  #setPicOutput(asserted: boolean): void {
+    // The first output change comes from the constructor, before the APICs exist.
+    this.ioapic?.setPin(0, asserted);
+    this.lapics?.[0]?.setLint(0, asserted);
+    if (asserted && this.lapics?.[0]?.enabled === false) this.#events.attention(0);
+  }
+
+  #send(destination: number, logical: boolean, mode: number, vector: number, level: boolean): boolean {
+    const targets = this.lapics.filter((lapic) =>
+      lapic.matches(destination === 0xff ? 0xffffffff : destination, logical),
+    );
+    return this.#deliver(targets, mode, vector, level);
+  }
+
+  #deliver(targets: readonly Lapic[], mode: number, vector: number, level: boolean): boolean {
+    switch (mode) {
+      case spec.DELIVERY_INIT:
+        for (const lapic of targets) {
+          lapic.init();
+          this.#events.init(lapic.index);
+        }
+        return true;
+      case spec.DELIVERY_STARTUP:
+        for (const lapic of targets) this.#events.startup(lapic.index, vector);
+        return true;
+      case spec.DELIVERY_LOWEST: {
+        let chosen: Lapic | undefined;
+        for (const lapic of targets) {
+          if (!lapic.enabled || !lapic.softwareEnabled) continue;
+          if (chosen === undefined || lapic.ppr < chosen.ppr) chosen = lapic;
+        }
+        return chosen?.deliver(mode, vector, level) ?? false;
+      }
+    }
+    let accepted = false;
+    for (const lapic of targets) accepted = lapic.deliver(mode, vector, level) || accepted;
+    return accepted;
+  }
+
+  #mappedAt(base: number, vcpu: number): Lapic | undefined {
+    const lapic = this.lapics[vcpu];
+    return lapic?.enabled && !lapic.x2apic && apicPage(lapic) === base ? lapic : undefined;
+  }
+
+  /** SDM Vol. 3A, "Local APIC Status and Location" and "x2APIC State Transitions". */
+  #writeApicBase(lapic: Lapic, value: bigint): boolean {
+    const next = Number(value & 0xfffffffffffffn);
+    const flags = next % spec.APIC_PAGE_SIZE;
+    const allowed = spec.APIC_BASE_BSP | spec.APIC_BASE_ENABLE | (this.#x2apic ? spec.APIC_BASE_EXTD : 0);
+    if (value >= 1n << 40n || (flags & ~allowed) !== 0) return false;
+    const enable = (flags & spec.APIC_BASE_ENABLE) !== 0;
+    const extended = (flags & spec.APIC_BASE_EXTD) !== 0;
+    if (extended && !enable) return false;
+    if (lapic.x2apic && enable && !extended) return false;
+    if (!lapic.enabled && extended) return false;
+    if (lapic.enabled && !enable) lapic.init();
+    lapic.apicBase = next;
+    this.#events.apicBaseChanged();
+    return true;
+  }
+}
+
+function apicPage(lapic: Lapic): number {
+  return lapic.apicBase - (lapic.apicBase % spec.APIC_PAGE_SIZE);
+}
+
+/** "x2APIC Register Address Space": no DFR, no ICR high; reserved registers fault. */
+const X2APIC_READABLE = new Set([0x02, 0x03, 0x08, 0x0a, 0x0d, 0x0f, 0x28, 0x30, 0x38, 0x39, 0x3e]);
+const X2APIC_WRITABLE = new Set([0x08, 0x0b, 0x0f, 0x28, 0x30, 0x38, 0x3e, 0x3f]);
+
+function isBitArrayOrLvt(register: number): boolean {
+  return (register >= 0x10 && register < 0x28) || isLvt(register);
+}
+
+function isLvt(register: number): boolean {
+  return register >= spec.APIC_LVT_TIMER && register <= spec.APIC_LVT_ERROR;
+}
+
+function readX2apic(lapic: Lapic, register: number): bigint | undefined {
+  if (!X2APIC_READABLE.has(register) && !isBitArrayOrLvt(register)) return undefined;
+  const low = BigInt(lapic.readRegister(register) >>> 0);
+  if (register !== spec.APIC_ICR_LOW) return low;
+  return (BigInt(lapic.readRegister(spec.APIC_ICR_HIGH) >>> 0) << 32n) | low;
+}
+
+function writeX2apic(lapic: Lapic, register: number, value: bigint): boolean {
+  if (!X2APIC_WRITABLE.has(register) && !isLvt(register)) return false;
+  const low = Number(value & 0xffffffffn);
+  const high = Number(value >> 32n);
+  if (high !== 0 && register !== spec.APIC_ICR_LOW) return false;
+  if ((register === spec.APIC_EOI || register === spec.APIC_ESR) && low !== 0) return false;
+  if (register === spec.APIC_SELF_IPI) {
+    lapic.deliver(spec.DELIVERY_FIXED, low & 0xff, false);
+    return true;
+  }
+  if (register === spec.APIC_ICR_LOW) lapic.writeRegister(spec.APIC_ICR_HIGH, high);
+  lapic.writeRegister(register, low);
+  return true;
+}

@@ -1,0 +1,324 @@
+/**
+ * The PC's devices, built and wired: every interrupt line, port and register page of the machine is here.
+ * Host-neutral; the vCPU loop calls it synchronously.
+ */
+import type { Clock } from '../base/clock.js';
+import { expectState, type SavedState, StateError } from '../base/state.js';
+import { TimerQueue } from '../base/timer-queue.js';
+import type { CharBackend } from '../char/char.js';
+import { Bus } from '../device/bus/bus.js';
+import { ANY_SIZE, BYTE } from '../device/bus/pio.js';
+import { AcpiPm, type AcpiPmState } from '../device/chipset/acpi-pm.js';
+import { DEBUG_EXIT_PORT, debugConsole, debugExit } from '../device/chipset/debug-port.js';
+import { I8042, type I8042State } from '../device/chipset/i8042.js';
+import { Pit, type PitState } from '../device/chipset/pit.js';
+import { Rtc, type RtcState } from '../device/chipset/rtc.js';
+import { Smbus, type SmbusState } from '../device/chipset/smbus.js';
+import {
+  POST_PORT,
+  SYSTEM_CONTROL_A_PORT,
+  SystemControl,
+  type SystemControlState,
+} from '../device/chipset/system-control.js';
+import { Uart16550, type UartState } from '../device/chipset/uart-16550.js';
+import type { MachineEvents } from '../device/device.js';
+import type { PciFunction, PciFunctionState } from '../device/pci/function.js';
+import { createHostBridge } from '../device/pci/i440fx.js';
+import { PciBus, swizzle } from '../device/pci/pci-bus.js';
+import { Piix3 } from '../device/pci/piix3.js';
+import { Piix4Pm } from '../device/pci/piix4-pm.js';
+import { assignResources } from '../device/pci/resources.js';
+import { Irqchip, type IrqchipState } from '../irqchip/irqchip.js';
+import type { IrqLine } from '../irqchip/line.js';
+import * as acpi from '../spec/acpi.js';
+import * as apic from '../spec/apic.js';
+import { KBC_COMMAND_PORT, KBC_DATA_PORT, KEYBOARD_IRQ, MOUSE_IRQ } from '../spec/i8042.js';
+import { PIT_PORT, SYSTEM_CONTROL_B_PORT } from '../spec/i8254.js';
+import { ELCR_PORT, PIC_MASTER_PORT, PIC_SLAVE_PORT } from '../spec/i8259.js';
+import { RTC_IRQ, RTC_PORT } from '../spec/mc146818.js';
+import { PCI_CONFIG_ADDRESS_PORT, PCI_CONFIG_DATA_PORT, SMBUS_PORT } from '../spec/pci.js';
+import { COM_PORTS } from '../spec/uart-16550.js';
+import * as layout from './memory-layout.js';
+
+export interface ChipsetOptions {
+  readonly clock: Clock;
+  readonly vcpus: number;
+  readonly ramSizeBytes: number;
+  /** Host wall clock at power-on, milliseconds since 1970 UTC: what the RTC starts with. */
+  readonly wallClockMs: number;
+  readonly events: MachineEvents;
+  /** What happens to processors other than by their own doing. All optional with one vCPU. */
+  readonly vcpuEvents?: {
+    attention?(vcpu: number): void;
+    init?(vcpu: number): void;
+    startup?(vcpu: number, vector: number): void;
+  };
+  /** One backend per serial port, COM1 first. */
+  readonly serial: readonly CharBackend[];
+  /** A UART that was full can receive again. */
+  readonly onSerialReady?: (index: number) => void;
+  readonly debugConsole?: { readonly port: number; readonly backend: CharBackend };
+  readonly debugExit?: boolean;
+  /** Firmware runs first and sets up the chipset itself; otherwise it starts as firmware would leave it. */
+  readonly firmware?: boolean;
+}
+
+export interface ChipsetState extends SavedState {
+  readonly kind: 'chipset';
+  readonly version: 1;
+  readonly irqchip: IrqchipState;
+  readonly pit: PitState;
+  readonly rtc: RtcState;
+  readonly i8042: I8042State;
+  readonly pm: AcpiPmState;
+  readonly smbus: SmbusState;
+  readonly systemControl: SystemControlState;
+  readonly uarts: UartState[];
+  readonly pciAddress: number;
+  /** By slot * 8 + function. */
+  readonly pci: Record<string, PciFunctionState>;
+}
+
+export function createChipset(options: ChipsetOptions): Chipset {
+  return new Chipset(options);
+}
+
+export class Chipset {
+  readonly bus = new Bus();
+  readonly timers = new TimerQueue();
+  readonly irqchip: Irqchip;
+  readonly uarts: readonly Uart16550[];
+  readonly pci: PciBus;
+  readonly pm: AcpiPm;
+  readonly i8042: I8042;
+  readonly events: MachineEvents;
+  readonly #options: ChipsetOptions;
+  readonly #pit: Pit;
+  readonly #rtc: Rtc;
+  readonly #smbus = new Smbus();
+  readonly #systemControl: SystemControl;
+  readonly #piix3: Piix3;
+  readonly #piix4: Piix4Pm;
+  #releaseLapicPages: (() => void)[] = [];
+
+  constructor(options: ChipsetOptions) {
+    const { clock, events, vcpuEvents } = options;
+    const { bus, timers } = this;
+    this.#options = options;
+    this.events = events;
+    this.irqchip = new Irqchip({
+      vcpus: options.vcpus,
+      clock,
+      timers,
+      events: {
+        attention: (vcpu) => vcpuEvents?.attention?.(vcpu),
+        init: (vcpu) => vcpuEvents?.init?.(vcpu),
+        startup: (vcpu, vector) => vcpuEvents?.startup?.(vcpu, vector),
+        apicBaseChanged: () => this.#claimLapicPages(),
+      },
+    });
+    const irq = (number: number): IrqLine => this.irqchip.isaLine(number);
+
+    this.#pit = new Pit(clock, timers, irq(0));
+    this.#rtc = new Rtc({
+      clock,
+      timers,
+      irq: irq(RTC_IRQ),
+      wallClockMs: options.wallClockMs,
+      ramSizeBytes: options.ramSizeBytes,
+    });
+    this.#systemControl = new SystemControl(() => events.reset());
+    this.i8042 = new I8042({
+      keyboardIrq: irq(KEYBOARD_IRQ),
+      mouseIrq: irq(MOUSE_IRQ),
+      requestReset: () => events.reset(),
+      setA20: (enabled) => {
+        this.#systemControl.a20 = enabled;
+      },
+      a20: () => this.#systemControl.a20,
+    });
+    this.pm = new AcpiPm(clock, timers, irq(acpi.SCI_IRQ), () => events.powerOff());
+    this.uarts = options.serial.slice(0, COM_PORTS.length).map(
+      (backend, i) =>
+        new Uart16550({
+          clock,
+          timers,
+          irq: irq(COM_PORTS[i].irq),
+          backend,
+          onReceiverReady: () => options.onSerialReady?.(i),
+        }),
+    );
+
+    this.#piix3 = new Piix3(bus, irq);
+    this.#piix4 = new Piix4Pm(bus, this.pm.ports, this.#smbus);
+    this.pci = new PciBus((slot, pin) => this.#pciLine(slot, pin));
+    this.pci.plug({ slot: 0, function: 0 }, createHostBridge(bus));
+    this.pci.plug({ slot: 1, function: 0 }, this.#piix3.function);
+    this.pci.plug({ slot: 1, function: 3 }, this.#piix4.function);
+
+    this.#claimPorts();
+    this.#claimLapicPages();
+    bus.mmio.claim({ base: apic.IOAPIC_BASE, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.ioapic });
+    bus.msr.claim(apic.MSR_APIC_BASE, apic.MSR_APIC_BASE, this.irqchip.msrs);
+    bus.msr.claim(apic.MSR_TSC_DEADLINE, apic.MSR_TSC_DEADLINE, this.irqchip.msrs);
+    bus.msr.claim(apic.MSR_X2APIC_FIRST, apic.MSR_X2APIC_LAST, this.irqchip.msrs);
+    if (!options.firmware) this.#configure();
+  }
+
+  /** Plugs a function into the first free slot and returns the slot. Before the guest runs, or by hotplug later. */
+  plugPci(pciFunction: PciFunction): number {
+    const slot = this.pci.freeSlot();
+    if (slot === undefined) throw new RangeError('no free PCI slot');
+    this.pci.plug({ slot, function: 0 }, pciFunction);
+    if (!this.#options.firmware) this.#assignPci();
+    return slot;
+  }
+
+  /** The host's NMI button, through LINT1 of every local APIC. */
+  injectNmi(): void {
+    if (this.#rtc.nmiDisabled) return;
+    for (const lapic of this.irqchip.lapics) lapic.setLint(1, true);
+  }
+
+  reset(): void {
+    this.#pit.reset();
+    this.#rtc.reset();
+    this.i8042.reset();
+    this.pm.reset();
+    this.#smbus.reset();
+    this.#systemControl.reset();
+    for (const uart of this.uarts) uart.reset();
+    this.pci.reset();
+    this.#piix3.reset();
+    this.#piix4.reset();
+    this.irqchip.reset();
+    if (!this.#options.firmware) this.#configure();
+  }
+
+  save(): ChipsetState {
+    const pci: Record<string, PciFunctionState> = {};
+    for (const [key, pciFunction] of this.pci.functions()) pci[key] = pciFunction.save();
+    return {
+      kind: 'chipset',
+      version: 1,
+      irqchip: this.irqchip.save(),
+      pit: this.#pit.save(),
+      rtc: this.#rtc.save(),
+      i8042: this.i8042.save(),
+      pm: this.pm.save(),
+      smbus: this.#smbus.save(),
+      systemControl: this.#systemControl.save(),
+      uarts: this.uarts.map((uart) => uart.save()),
+      pciAddress: this.pci.address,
+      pci,
+    };
+  }
+
+  /** Into a chipset made with the same options. Throws StateError and may leave it half restored: then discard it. */
+  restore(state: ChipsetState): void {
+    try {
+      this.#restore(state);
+    } catch (error) {
+      // A damaged file: some branch of the state is not what its type says.
+      throw error instanceof StateError ? error : new StateError('saved chipset state is damaged', { cause: error });
+    }
+  }
+
+  #restore(state: ChipsetState): void {
+    expectState(state, 'chipset', 1);
+    if (state.uarts?.length !== this.uarts.length) throw new StateError('saved state has other serial ports');
+    for (const [key, pciFunction] of this.pci.functions()) pciFunction.restore(state.pci?.[key]);
+    this.pci.address = state.pciAddress;
+    this.#piix3.update();
+    this.#piix4.update();
+    this.#pit.restore(state.pit);
+    this.#rtc.restore(state.rtc);
+    this.i8042.restore(state.i8042);
+    this.pm.restore(state.pm);
+    this.#smbus.restore(state.smbus);
+    this.#systemControl.restore(state.systemControl);
+    for (const [i, uart] of this.uarts.entries()) uart.restore(state.uarts[i]);
+    // Last: restored devices drove their lines again, the controllers' own latches win.
+    this.irqchip.restore(state.irqchip);
+  }
+
+  #claimPorts(): void {
+    const { pio } = this.bus;
+    const { irqchip } = this;
+    pio.claim({ first: PIC_MASTER_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('master') });
+    pio.claim({ first: PIC_SLAVE_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('slave') });
+    pio.claim({ first: ELCR_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.elcrPorts });
+    pio.claim({ first: PIT_PORT, count: 4, sizes: BYTE, handler: this.#pit });
+    pio.claim({ first: KBC_DATA_PORT, count: 1, sizes: BYTE, handler: this.i8042.dataPort });
+    pio.claim({ first: SYSTEM_CONTROL_B_PORT, count: 1, sizes: BYTE, handler: this.#pit.portB });
+    pio.claim({ first: KBC_COMMAND_PORT, count: 1, sizes: BYTE, handler: this.i8042.commandPort });
+    pio.claim({ first: RTC_PORT, count: 2, sizes: BYTE, handler: this.#rtc });
+    pio.claim({ first: POST_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.postPort });
+    pio.claim({ first: SYSTEM_CONTROL_A_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.portA });
+    pio.claim({ first: acpi.SMI_COMMAND_PORT, count: 2, sizes: BYTE, handler: this.pm.smiPorts });
+    pio.claim({ first: acpi.GPE0_PORT, count: acpi.GPE0_SIZE, sizes: BYTE, handler: this.pm.gpePorts });
+    for (const [i, uart] of this.uarts.entries()) {
+      pio.claim({ first: COM_PORTS[i].port, count: 8, sizes: BYTE, handler: uart });
+    }
+    // 0xcf8 is the configuration address for dwords only; byte 0xcf9 is the reset control register.
+    pio.claim({ first: PCI_CONFIG_ADDRESS_PORT, count: 4, sizes: [4], handler: this.pci.addressPort });
+    pio.claim({ first: acpi.RESET_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.resetPort });
+    pio.claim({ first: PCI_CONFIG_DATA_PORT, count: 4, sizes: ANY_SIZE, handler: this.pci.dataPort });
+    const { debugConsole: console } = this.#options;
+    if (console !== undefined) {
+      pio.claim({ first: console.port, count: 1, sizes: BYTE, handler: debugConsole(console.backend) });
+    }
+    if (this.#options.debugExit) {
+      const handler = debugExit((code) => this.events.debugExit(code));
+      pio.claim({ first: DEBUG_EXIT_PORT, count: 4, sizes: ANY_SIZE, handler });
+    }
+  }
+
+  #claimLapicPages(): void {
+    // The interrupt controllers report their reset before they are a member.
+    if (this.irqchip === undefined) return;
+    for (const release of this.#releaseLapicPages) release();
+    this.#releaseLapicPages = this.irqchip
+      .lapicBases()
+      .map((base) => this.bus.mmio.claim({ base, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.lapicPage(base) }));
+  }
+
+  /** An INTx pin pulls an I/O APIC input of its own kind and a PIRQ wire for the 8259As. */
+  #pciLine(slot: number, pin: number): IrqLine {
+    const wire = swizzle(slot, pin);
+    const gsi = this.irqchip.gsiLine(layout.PCI_GSI_BASE + wire);
+    const pirq = this.#piix3.pirqLine(wire & 3);
+    return {
+      set: (asserted) => {
+        gsi.set(asserted);
+        pirq.set(asserted);
+      },
+    };
+  }
+
+  /** What firmware leaves behind: 8259As masked at the usual vectors, levels, PIRQs, ACPI and PCI addresses. */
+  #configure(): void {
+    const { pio } = this.bus;
+    for (const [port, vector, cascade] of [
+      [PIC_MASTER_PORT, 0x08, 0x04],
+      [PIC_SLAVE_PORT, 0x70, 0x02],
+    ]) {
+      pio.write(port, 1, 0x11);
+      for (const word of [vector, cascade, 0x01, 0xff]) pio.write(port + 1, 1, word);
+    }
+    const levels = [acpi.SCI_IRQ, ...layout.PIRQ_IRQS].reduce((bits, irq) => bits | (1 << irq), 0);
+    pio.write(ELCR_PORT, 2, levels);
+    this.#piix3.route(layout.PIRQ_IRQS);
+    this.#piix4.map(acpi.PM_BASE, SMBUS_PORT);
+    this.#assignPci();
+  }
+
+  #assignPci(): void {
+    assignResources(this.pci, {
+      memory: { base: layout.PCI_HOLE_BASE, end: layout.PCI_HOLE_END + 1 },
+      io: { base: layout.PCI_IO_BASE, end: layout.PCI_IO_END + 1 },
+      // The PM function's pin stands for the SCI.
+      interruptLine: (slot, pin) => (slot === 1 ? acpi.SCI_IRQ : layout.PIRQ_IRQS[swizzle(slot, pin) & 3]),
+    });
+  }
+}
