@@ -12,3 +12,4 @@ export * from './integer';
 export * from './string-compare';
 export * from './sha';
 export * from './aes';
+export * from './x87-calls';

@@ -3,6 +3,7 @@
  * parameters have the same WebAssembly types. The lowering imports by these names.
  */
 import type { Type } from '../ir/value.js';
+import { SIMD_ROUTINES } from './routines-simd.js';
 
 export interface Routine {
   readonly params: readonly Type[];
@@ -126,22 +127,13 @@ const saving: Record<string, Routine> = Object.fromEntries(
   ]),
 );
 
-/** Faults that SSE, MMX and x87 share. */
-const float: Record<string, Routine> = {
-  sseTrap: acts(),
-  fpuTrap: acts(),
-  sseBegin: acts(),
-  sseCheck: acts(),
-  loadMxcsr: acts('i32'),
-};
-
 export const ROUTINES: Readonly<Record<string, Routine>> = {
   ...integer,
   ...string,
   ...control,
   ...system,
   ...saving,
-  ...float,
+  ...SIMD_ROUTINES,
 };
 
 export { acts, computes, tells };

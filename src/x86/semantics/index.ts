@@ -10,6 +10,7 @@ import { definitions as logic } from './logic.js';
 import { definitions as move } from './move.js';
 import { definitions as multiply } from './multiply.js';
 import { definitions as shift } from './shift.js';
+import { simdFamilies } from './simd.js';
 import { definitions as stack } from './stack.js';
 import { definitions as string } from './string.js';
 import { definitions as system } from './system.js';
@@ -29,6 +30,7 @@ const families: readonly Definitions[] = [
   string,
   system,
   xsave,
+  ...simdFamilies,
 ];
 
 export const semantics: Definitions = Object.assign({}, ...families);

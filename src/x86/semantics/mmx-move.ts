@@ -67,7 +67,7 @@ const maskmovq: Definition = simd((b, i) => {
   enterMmx(b);
 });
 
-/** All tags empty; TOP stays. */
-const emms: Definition = mmx((b) => b.setState(S.FPU_EMPTY, 1, b.i32(0xff)));
+/** All tags empty, TOP 0: FPU_EMPTY and FPU_TOP are neighbouring bytes. */
+const emms: Definition = mmx((b) => b.setState(S.FPU_EMPTY, 2, b.i32(0x00ff)));
 
 export const definitions: Definitions = { movntq, movq2dq, movdq2q, maskmovdqu, maskmovq, emms };

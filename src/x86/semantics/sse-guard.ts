@@ -33,7 +33,7 @@ function trapsPass(b: Lift, routine: string): boolean {
 }
 
 /** #MF (or IGNNE#) when an earlier x87 instruction left an unmasked exception. */
-function checkPending(b: Lift): void {
+export function checkPending(b: Lift): void {
   const status = b.state(S.FPU_STATUS, 2);
   b.ifThen(b.and(status, b.i32(ERROR_SUMMARY)), () => b.routine('x87_check'));
 }
