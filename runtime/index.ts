@@ -7,3 +7,4 @@ export { arrive, fetchHere, fetchNextPage, lookup, lookupChecked } from './dispa
 export * from './x87/index';
 export * from './integer/index';
 export * from './string/index';
+export * from './simd/index';
