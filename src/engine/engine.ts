@@ -80,6 +80,8 @@ export interface CpuState {
 export interface Vcpu {
   /** True when an external interrupt can be injected by the next entry. */
   readonly interruptible: boolean;
+  /** Task priority, bits 7:4 of the local APIC's TPR (CR8 is the same register). */
+  tpr: number;
   run(entry: VmEntry): VmExit;
   save(): CpuState;
   load(state: CpuState): void;

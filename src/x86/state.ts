@@ -53,8 +53,6 @@ export const EXIT_REQUEST = 224;
 export const HALTED = 228;
 /** i32, pointer to the block header that became hot (STATUS_HOT) or the link record to resolve (STATUS_LINK). */
 export const RECORD = 232;
-/** i32, 1 while a single instruction is stepped that may write code pages (self-modifying code). */
-export const CODE_WRITE_ALLOWED = 236;
 /** u64 guest physical address and i32 size of the store that hit translated code (STATUS_CODE_WRITE). */
 export const CODE_WRITE_GPA = 240;
 export const CODE_WRITE_SIZE = 248;
@@ -180,6 +178,16 @@ export const CPUID_COUNT = 4488;
 export const CPUID_TABLE = 4608;
 export const CPUID_ENTRY_SIZE = 24;
 export const CPUID_CAPACITY = 128;
+
+/** i32, an interrupt waits for IF: instructions that may set IF return to the run loop (STATUS_BUDGET). Set by the vCPU's own run loop. */
+export const INTERRUPT_WANTED = 4496;
+/** i32, 1 while the engine steps one instruction: the next block lookup answers STATUS_STEPPED. */
+export const STEP = 4500;
+/** i32, entries after which a block is hot. */
+export const HOT_THRESHOLD = 4504;
+/** u64, dispatches through the jump cache, and those that missed. */
+export const COUNT_LOOKUP = 4512;
+export const COUNT_LOOKUP_MISS = 4520;
 
 // ---- TLBs ----
 // An entry is 16 bytes: tag i64 (page base of the GVA), host i32 (linear-memory address of the page), flags i32.

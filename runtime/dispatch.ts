@@ -1,0 +1,105 @@
+// Finding the next block: RIP -> jump cache -> block header, believed only if the fetch view of the TLB still maps the
+// page the block was decoded from. Record layout: src/engine/dbt/record.ts.
+import { HEADER_KEY, HEADER_PAGE, HEADER_SECOND_PAGE } from '../src/engine/dbt/record';
+import {
+  BLOCK_KEY,
+  COUNT_LOOKUP,
+  COUNT_LOOKUP_MISS,
+  CPU_BASE,
+  EXIT_REQUEST,
+  INTERRUPT_WANTED,
+  JUMP_CACHE,
+  JUMP_CACHE_ENTRIES,
+  KEY_CODE64,
+  KEY_CPL_MASK,
+  RFLAGS,
+  RIP,
+  RIP_BASE,
+  SEG_CS,
+  SEGMENT,
+  SEGMENT_STRIDE,
+  STATUS,
+  STATUS_BUDGET,
+  STATUS_MISS,
+  STATUS_STEPPED,
+  STEP,
+} from '../src/x86/state';
+import { fetchHost } from './mmu/access';
+import { fetchView, slotOf } from './mmu/tlb';
+
+const IF: u64 = 0x200;
+
+function stop(status: i32): usize {
+  store<i32>(CPU_BASE + STATUS, status);
+  return 0;
+}
+
+// Host page of a linear address in the fetch view, 0 if it is not there.
+// @ts-ignore: decorator
+@inline function fetchPage(view: usize, linear: u64): u32 {
+  const entry = slotOf(view, linear);
+  return linear - load<u64>(entry) < 4096 ? load<u32>(entry + 8) : 0;
+}
+
+export function linearRip(): u64 {
+  const rip = load<u64>(CPU_BASE + RIP);
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_CODE64) != 0) return rip;
+  return (rip + load<u64>(CPU_BASE + SEGMENT + SEG_CS * SEGMENT_STRIDE)) & 0xffffffff;
+}
+
+// @ts-ignore: decorator
+@inline export function jumpCacheEntry(linear: u64): usize {
+  return JUMP_CACHE + ((<usize>(linear ^ (linear >> 12)) & (JUMP_CACHE_ENTRIES - 1)) << 4);
+}
+
+/**
+ * Header of the block at RIP, or 0 with STATUS saying why. `slot` is the link field that led here (0: none): it is
+ * filled in when the block lies in the page the jump came from.
+ */
+export function lookup(slot: usize): usize {
+  if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
+  store<u64>(CPU_BASE + COUNT_LOOKUP, load<u64>(CPU_BASE + COUNT_LOOKUP) + 1);
+  const linear = linearRip();
+  const key = load<i32>(CPU_BASE + BLOCK_KEY);
+  const entry = jumpCacheEntry(linear);
+  const header = <usize>load<u32>(entry + 8);
+  if (header != 0 && load<u64>(entry) == linear && load<i32>(header + HEADER_KEY) == key) {
+    const view = fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK);
+    if (fetchPage(view, linear) == load<u32>(header + HEADER_PAGE)) {
+      const second = load<u32>(header + HEADER_SECOND_PAGE);
+      if (second == 0 || fetchPage(view, (linear & ~0xfff) + 4096) == second) {
+        const base = load<u64>(CPU_BASE + RIP) - (linear & 0xfff);
+        if (slot != 0 && second == 0 && base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
+        store<u64>(CPU_BASE + RIP_BASE, base);
+        return header;
+      }
+    }
+  }
+  store<u64>(CPU_BASE + COUNT_LOOKUP_MISS, load<u64>(CPU_BASE + COUNT_LOOKUP_MISS) + 1);
+  return stop(STATUS_MISS);
+}
+
+/** The same after an instruction that may have opened the interrupt window. */
+export function lookupChecked(): usize {
+  if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
+  if (load<i32>(CPU_BASE + EXIT_REQUEST) != 0) return stop(STATUS_BUDGET);
+  if (load<i32>(CPU_BASE + INTERRUPT_WANTED) != 0 && (load<u64>(CPU_BASE + RFLAGS) & IF) != 0) return stop(STATUS_BUDGET);
+  return lookup(0);
+}
+
+/** Control arrives at RIP in the block of `header`: remembers it in the jump cache and sets RIP_BASE. */
+export function arrive(header: u32): void {
+  const linear = linearRip();
+  const entry = jumpCacheEntry(linear);
+  store<u64>(entry, linear);
+  store<u32>(entry + 8, header);
+  store<u64>(CPU_BASE + RIP_BASE, load<u64>(CPU_BASE + RIP) - (linear & 0xfff));
+}
+
+/** Host address of the byte at RIP (see fetchHost), and of the first byte of the page after it. */
+export function fetchHere(): u32 {
+  return fetchHost(linearRip());
+}
+export function fetchNextPage(): u32 {
+  return fetchHost((linearRip() & ~0xfff) + 4096);
+}

@@ -1,0 +1,398 @@
+/**
+ * Decoded blocks: cut from guest memory, kept by guest physical address and mode, thrown away when their bytes change.
+ * A block lies in one page (an instruction that crosses into the next page is a block of its own).
+ */
+import { decode } from '../../x86/decode/decoder.js';
+import { BASE_RIP, type CodeSize, type Insn, type MemoryOperand, NO_REGISTER, type Operand } from '../../x86/insn.js';
+import { endsBlock } from '../../x86/semantics/index.js';
+import * as S from '../../x86/state.js';
+import { HANDLER_CLOSE, HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, HANDLER_LOOKUP_CHECKED, type Interpreter } from './interpreter.js';
+import * as R from './record.js';
+
+const PAGE = 4096;
+const MAX_INSTRUCTIONS = 64;
+const MAX_INSTRUCTION_BYTES = 15;
+
+export const LOOKUP_RECORD = S.BLOCKS;
+export const LOOKUP_CHECKED_RECORD = S.BLOCKS + R.RECORD_SIZE;
+const FIRST_BLOCK = S.BLOCKS + 2 * R.RECORD_SIZE;
+
+export interface Block {
+  readonly id: number;
+  /** Guest physical address of the first byte. */
+  readonly gpa: number;
+  readonly key: number;
+  /** Linear-memory address of the header record. */
+  readonly header: number;
+  /** Bytes of guest code in the first page (and beyond it, where the only instruction crosses). */
+  readonly length: number;
+  readonly instructions: number;
+}
+
+/** A compiled region: which bytes of its page it was made of, and the block whose header leads into it. */
+export interface RegionEntry {
+  readonly entry: Block;
+  /** Page frame. */
+  readonly frame: number;
+  /** 64-byte chunks of the page it depends on, as two 32-bit masks. */
+  readonly chunks: readonly [number, number];
+  readonly tableIndex: number;
+}
+
+interface Page {
+  readonly blocks: Set<Block>;
+  readonly regions: Set<RegionEntry>;
+}
+
+export interface RuntimeCode {
+  dropWrites(host: number): void;
+  flushAll(): void;
+}
+
+export class BlockCache {
+  private readonly blocks = new Map<number, Block>();
+  private readonly pages = new Map<number, Page>();
+  private readonly byId = new Map<number, Block>();
+  private readonly i32: Int32Array;
+  private readonly view: DataView;
+  private readonly bytes: Uint8Array;
+  private readonly interpreter: Interpreter;
+  private readonly runtime: RuntimeCode;
+  private next = FIRST_BLOCK;
+  private nextId = 1;
+  private readonly crossing = new Uint8Array(MAX_INSTRUCTION_BYTES);
+  /** Called when a region's code is gone. */
+  onRegionDropped: (region: RegionEntry) => void = () => {};
+  // Counters for statistics.
+  made = 0;
+  invalidated = 0;
+  flushes = 0;
+
+  constructor(memory: WebAssembly.Memory, interpreter: Interpreter, runtime: RuntimeCode) {
+    this.i32 = new Int32Array(memory.buffer);
+    this.view = new DataView(memory.buffer);
+    this.bytes = new Uint8Array(memory.buffer);
+    this.interpreter = interpreter;
+    this.runtime = runtime;
+    this.i32[(LOOKUP_RECORD + R.HANDLER) >> 2] = HANDLER_LOOKUP;
+    this.i32[(LOOKUP_CHECKED_RECORD + R.HANDLER) >> 2] = HANDLER_LOOKUP_CHECKED;
+  }
+
+  get bytesUsed(): number {
+    return this.next - S.BLOCKS;
+  }
+
+  private static mapKey(gpa: number, key: number): number {
+    return gpa * 2 ** 19 + key;
+  }
+
+  find(gpa: number, key: number): Block | undefined {
+    return this.blocks.get(BlockCache.mapKey(gpa, key));
+  }
+  byHeader(header: number): Block | undefined {
+    return this.byId.get(this.i32[(header + R.HEADER_BLOCK) >> 2] as number);
+  }
+  heat(block: Block): number {
+    return this.i32[(block.header + R.HEADER_HEAT) >> 2] as number;
+  }
+
+  /**
+   * Cuts a block at `gpa`. Returns undefined where its first instruction goes on into the next page and `secondPage`
+   * (host address of that page) was not given.
+   */
+  make(gpa: number, key: number, secondPage: number | undefined): Block | undefined {
+    const insns = this.cut(gpa, key, secondPage);
+    if (insns === undefined) return undefined;
+    const first = insns[0] as Insn;
+    const length = insns.reduce((n, i) => n + i.length, 0);
+    const crosses = (gpa % PAGE) + first.length > PAGE;
+    const size = (insns.length + 2) * R.RECORD_SIZE;
+    if (this.next + size > S.BLOCKS_END) this.flush();
+    const header = this.next;
+    this.next += size;
+    const block: Block = { id: this.nextId++, gpa, key, header, length, instructions: insns.length };
+    this.writeHeader(block, crosses ? (secondPage as number) : 0);
+    let offset = gpa % PAGE;
+    let record = header + R.RECORD_SIZE;
+    for (const insn of insns) {
+      this.writeRecord(record, insn, key, offset);
+      offset += insn.length;
+      record += R.RECORD_SIZE;
+    }
+    this.clearRecord(record);
+    this.i32[(record + R.HANDLER) >> 2] = HANDLER_CLOSE;
+    this.i32[(record + R.OFFSET) >> 2] = offset;
+    this.i32[(record + R.NEXT) >> 2] = offset;
+    this.interpreter.flush();
+    this.register(block, crosses ? (secondPage as number) : 0);
+    this.made++;
+    return block;
+  }
+
+  /** Instructions from `gpa` on that form one block. */
+  private cut(gpa: number, key: number, secondPage: number | undefined): Insn[] | undefined {
+    const codeSize: CodeSize = key & S.KEY_CODE64 ? 64 : key & S.KEY_CODE32 ? 32 : 16;
+    const limit = key & S.KEY_SINGLE ? 1 : MAX_INSTRUCTIONS;
+    const insns: Insn[] = [];
+    let at = gpa % PAGE;
+    const base = S.RAM + gpa - at;
+    while (at < PAGE && insns.length < limit) {
+      const insn = decode(this.bytes, base + at, PAGE - at, codeSize);
+      if (insn === 'truncated') {
+        if (insns.length > 0) break;
+        if (secondPage === undefined) return undefined;
+        return [this.decodeCrossing(base + at, PAGE - at, secondPage, codeSize)];
+      }
+      insns.push(insn);
+      at += insn.length;
+      if (endsBlock(insn) || branches(insn)) break;
+    }
+    return insns;
+  }
+
+  private decodeCrossing(host: number, first: number, secondPage: number, codeSize: CodeSize): Insn {
+    const bytes = this.crossing;
+    bytes.fill(0);
+    bytes.set(this.bytes.subarray(host, host + first));
+    const rest = MAX_INSTRUCTION_BYTES - first;
+    bytes.set(this.bytes.subarray(secondPage, secondPage + rest), first);
+    const insn = decode(bytes, 0, MAX_INSTRUCTION_BYTES, codeSize);
+    if (insn === 'truncated') throw new Error('an instruction of 15 bytes cannot be truncated');
+    return insn;
+  }
+
+  /** Decodes at an offset of a page for the region former; undefined where the instruction leaves the page. */
+  decodeAt(gpa: number, key: number): Insn | undefined {
+    const codeSize: CodeSize = key & S.KEY_CODE64 ? 64 : key & S.KEY_CODE32 ? 32 : 16;
+    const insn = decode(this.bytes, S.RAM + gpa, PAGE - (gpa % PAGE), codeSize);
+    return insn === 'truncated' ? undefined : insn;
+  }
+
+  /** Zeroed linear memory that lives until the next flush; 0 where there is no room. */
+  allocate(bytes: number): number {
+    if (this.next + bytes > S.BLOCKS_END) return 0;
+    const at = this.next;
+    this.next += bytes;
+    this.i32.fill(0, at >> 2, (at + bytes) >> 2);
+    return at;
+  }
+
+  // ---- records ----
+  private clearRecord(record: number): void {
+    this.i32.fill(0, record >> 2, (record + R.RECORD_SIZE) >> 2);
+  }
+
+  private writeHeader(block: Block, secondPage: number): void {
+    const at = block.header;
+    this.clearRecord(at);
+    const set = (field: number, value: number): void => {
+      this.i32[(at + field) >> 2] = value;
+    };
+    set(R.HANDLER, HANDLER_HEADER);
+    set(R.OFFSET, block.gpa % PAGE);
+    set(R.HEADER_COUNT, block.instructions);
+    set(R.HEADER_BLOCK, block.id);
+    set(R.HEADER_PAGE, S.RAM + block.gpa - (block.gpa % PAGE));
+    set(R.HEADER_KEY, block.key);
+    set(R.HEADER_SECOND_PAGE, secondPage);
+  }
+
+  private writeRecord(at: number, insn: Insn, key: number, offset: number): void {
+    this.clearRecord(at);
+    const i32 = this.i32;
+    i32[(at + R.HANDLER) >> 2] = this.interpreter.handler(insn, key);
+    i32[(at + R.OFFSET) >> 2] = offset;
+    i32[(at + R.NEXT) >> 2] = offset + insn.length;
+    let immediates = 0;
+    for (let n = 0; n < insn.operands.length; n++) {
+      const op = insn.operands[n] as Operand;
+      const slot = (at + R.OPERAND + 4 * n) >> 2;
+      switch (op.kind) {
+        case 'reg':
+          if (n < 3) i32[slot] = registerSlot(op);
+          break;
+        case 'mem':
+          this.writeMemory(at, op);
+          break;
+        case 'imm':
+          if (immediates++ === 0) this.view.setBigUint64(at + R.IMMEDIATE, op.value, true);
+          else i32[(at + R.SCALE) >> 2] = Number(op.value);
+          break;
+        case 'rel':
+          this.view.setBigInt64(at + R.IMMEDIATE, BigInt(offset + insn.length + op.disp), true);
+          break;
+        case 'far':
+          this.view.setBigInt64(at + R.IMMEDIATE, BigInt(op.offset), true);
+          this.view.setBigInt64(at + R.DISPLACEMENT, BigInt(op.selector), true);
+          break;
+      }
+    }
+  }
+
+  private writeMemory(at: number, op: MemoryOperand): void {
+    const pointer = (index: number): number => S.CPU_BASE + (index === NO_REGISTER || index === BASE_RIP ? S.ZERO : S.GPR + 8 * index);
+    this.i32[(at + R.BASE) >> 2] = pointer(op.base);
+    this.i32[(at + R.INDEX) >> 2] = pointer(op.index);
+    this.i32[(at + R.SCALE) >> 2] = op.scale;
+    this.view.setBigInt64(at + R.DISPLACEMENT, BigInt(op.disp), true);
+  }
+
+  // ---- pages ----
+  private page(frame: number): Page {
+    let page = this.pages.get(frame);
+    if (page === undefined) {
+      page = { blocks: new Set(), regions: new Set() };
+      this.pages.set(frame, page);
+      const attribute = S.PAGE_ATTRIBUTES + frame;
+      this.bytes[attribute] = (this.bytes[attribute] as number) | S.PAGE_HAS_CODE;
+      this.runtime.dropWrites(S.RAM + frame * PAGE);
+    }
+    return page;
+  }
+
+  private register(block: Block, secondPage: number): void {
+    this.blocks.set(BlockCache.mapKey(block.gpa, block.key), block);
+    this.byId.set(block.id, block);
+    const frame = Math.floor(block.gpa / PAGE);
+    this.page(frame).blocks.add(block);
+    const offset = block.gpa % PAGE;
+    this.markChunks(frame, offset, Math.min(PAGE, offset + block.length));
+    if (secondPage !== 0) {
+      const second = (secondPage - S.RAM) / PAGE;
+      this.page(second).blocks.add(block);
+      this.markChunks(second, 0, offset + block.length - PAGE);
+    }
+  }
+
+  private markChunks(frame: number, start: number, end: number): void {
+    const at = (S.CODE_BITMAP + frame * 8) >> 2;
+    for (let chunk = start >> 6; chunk <= (end - 1) >> 6; chunk++) {
+      const word = at + (chunk >> 5);
+      this.i32[word] = (this.i32[word] as number) | (1 << (chunk & 31));
+    }
+  }
+
+  addRegion(region: RegionEntry): void {
+    this.page(region.frame).regions.add(region);
+    this.i32[(region.entry.header + R.HANDLER) >> 2] = region.tableIndex;
+    const at = (S.CODE_BITMAP + region.frame * 8) >> 2;
+    this.i32[at] = (this.i32[at] as number) | region.chunks[0];
+    this.i32[at + 1] = (this.i32[at + 1] as number) | region.chunks[1];
+  }
+
+  /** Guest bytes from `gpa` on change: drops every block and region made of their 64-byte chunks. */
+  invalidate(gpa: number, size: number): void {
+    const last = gpa + size - 1;
+    for (let frame = Math.floor(gpa / PAGE); frame <= Math.floor(last / PAGE); frame++) {
+      const start = Math.max(gpa, frame * PAGE) % PAGE;
+      const end = Math.min(last, frame * PAGE + PAGE - 1) % PAGE;
+      this.invalidateChunks(frame, start >> 6, end >> 6);
+    }
+  }
+
+  private invalidateChunks(frame: number, first: number, last: number): void {
+    const page = this.pages.get(frame);
+    if (page === undefined) return;
+    for (const region of page.regions) {
+      for (let chunk = first; chunk <= last; chunk++) {
+        if (((region.chunks[chunk >> 5] as number) >>> (chunk & 31)) & 1) {
+          this.dropRegion(region);
+          break;
+        }
+      }
+    }
+    for (const block of page.blocks) {
+      const start = block.gpa - frame * PAGE;
+      if (start >> 6 <= last && (start + block.length - 1) >> 6 >= first) this.dropBlock(block);
+    }
+    this.remark(frame, page);
+  }
+
+  /** The page's code bitmap from what is left in it. */
+  private remark(frame: number, page: Page): void {
+    const at = (S.CODE_BITMAP + frame * 8) >> 2;
+    this.i32[at] = 0;
+    this.i32[at + 1] = 0;
+    if (page.blocks.size === 0 && page.regions.size === 0) {
+      this.pages.delete(frame);
+      const attribute = S.PAGE_ATTRIBUTES + frame;
+      this.bytes[attribute] = (this.bytes[attribute] as number) & ~S.PAGE_HAS_CODE;
+      return;
+    }
+    for (const block of page.blocks) {
+      const start = block.gpa - frame * PAGE;
+      this.markChunks(frame, Math.max(0, start), Math.min(PAGE, start + block.length));
+    }
+    for (const region of page.regions) {
+      this.i32[at] = (this.i32[at] as number) | region.chunks[0];
+      this.i32[at + 1] = (this.i32[at + 1] as number) | region.chunks[1];
+    }
+  }
+
+  /** Forgets one block. */
+  drop(block: Block): void {
+    this.dropBlock(block);
+  }
+
+  private dropRegion(region: RegionEntry): void {
+    this.pages.get(region.frame)?.regions.delete(region);
+    const header = region.entry.header;
+    if (this.i32[(header + R.HANDLER) >> 2] === region.tableIndex) {
+      this.i32[(header + R.HANDLER) >> 2] = HANDLER_HEADER;
+      this.i32[(header + R.HEADER_HEAT) >> 2] = 0;
+    }
+    this.onRegionDropped(region);
+  }
+
+  private dropBlock(block: Block): void {
+    this.invalidated++;
+    this.blocks.delete(BlockCache.mapKey(block.gpa, block.key));
+    this.byId.delete(block.id);
+    this.i32[(block.header + R.HANDLER) >> 2] = HANDLER_INVALID;
+    // No lookup may find it again.
+    this.i32[(block.header + R.HEADER_PAGE) >> 2] = -1;
+    const frame = Math.floor(block.gpa / PAGE);
+    for (const f of [frame, frame + 1]) this.pages.get(f)?.blocks.delete(block);
+    if ((block.gpa % PAGE) + block.length > PAGE) {
+      // The second page's frame is not next to the first in physical memory: look for it.
+      for (const page of this.pages.values()) page.blocks.delete(block);
+    }
+  }
+
+  /** Forgets everything: the record area is full. */
+  flush(): void {
+    this.flushes++;
+    for (const [frame, page] of this.pages) {
+      for (const region of page.regions) this.onRegionDropped(region);
+      const at = (S.CODE_BITMAP + frame * 8) >> 2;
+      this.i32[at] = 0;
+      this.i32[at + 1] = 0;
+      const attribute = S.PAGE_ATTRIBUTES + frame;
+      this.bytes[attribute] = (this.bytes[attribute] as number) & ~S.PAGE_HAS_CODE;
+    }
+    this.pages.clear();
+    this.blocks.clear();
+    this.byId.clear();
+    this.i32.fill(0, S.JUMP_CACHE >> 2, (S.JUMP_CACHE + S.JUMP_CACHE_ENTRIES * 16) >> 2);
+    this.next = FIRST_BLOCK;
+  }
+}
+
+/** Conditional branches end an interpreted block although control may fall through. */
+function branches(insn: Insn): boolean {
+  return insn.operands.some((op) => op.kind === 'rel');
+}
+
+/** What the record's operand slot holds: a pointer into the vCPU state for value registers, a number for the others. */
+function registerSlot(op: Operand & { kind: 'reg' }): number {
+  switch (op.file) {
+    case 'gpr':
+      return S.CPU_BASE + S.GPR + 8 * op.index + (op.high ? 1 : 0);
+    case 'xmm':
+      return S.CPU_BASE + S.XMM + 16 * op.index;
+    case 'mmx':
+      return S.CPU_BASE + S.FPR + 16 * op.index;
+    default:
+      return op.index;
+  }
+}

@@ -1,0 +1,63 @@
+/** The translating engine: one shared linear memory per VM, the runtime instantiated over it. */
+import * as S from '../../x86/state.js';
+import { writeCpuidTable } from '../../x86/system/cpuid-profile.js';
+import type { Engine } from '../engine.js';
+import { type DbtOptions, DbtVcpu } from './vcpu.js';
+
+const WASM_PAGE = 65536;
+const PAGE = 4096;
+const PHYSICAL_ADDRESS_BITS = 39;
+const VGA_WINDOW = { first: 0xa0000, last: 0xbffff };
+
+export interface DbtHost {
+  /** Nanoseconds, monotonic. */
+  now(): number;
+  /** TSC ticks of the virtual clock. */
+  tsc(): number;
+  /** A uniformly random u32. */
+  random(): number;
+}
+
+/** Linear memory for a VM with `ramBytes` of guest RAM: control area and RAM, populated by the host on first touch. */
+export function createVmMemory(ramBytes: number): WebAssembly.Memory {
+  const pages = Math.ceil((S.RAM + ramBytes) / WASM_PAGE);
+  return new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
+}
+
+export function guestRam(memory: WebAssembly.Memory, ramBytes: number): Uint8Array {
+  return new Uint8Array(memory.buffer, S.RAM, ramBytes);
+}
+
+export class DbtEngine implements Engine {
+  readonly name = 'dbt';
+  readonly memory: WebAssembly.Memory;
+  private readonly runtime: WebAssembly.Module;
+  private readonly options: DbtOptions;
+  private readonly host: DbtHost;
+
+  constructor(memory: WebAssembly.Memory, ramBytes: number, runtime: WebAssembly.Module, options: DbtOptions, host: DbtHost) {
+    this.memory = memory;
+    this.runtime = runtime;
+    this.options = options;
+    this.host = host;
+    const view = new DataView(memory.buffer);
+    view.setUint32(S.CPU_BASE + S.RAM_SIZE, ramBytes, true);
+    view.setUint32(S.CPU_BASE + S.PHYSICAL_BITS, PHYSICAL_ADDRESS_BITS, true);
+    writeCpuidTable(view);
+    const attributes = new Uint8Array(memory.buffer, S.PAGE_ATTRIBUTES, ramBytes / PAGE);
+    attributes.fill(S.PAGE_DEVICE, VGA_WINDOW.first / PAGE, Math.floor(VGA_WINDOW.last / PAGE) + 1);
+  }
+
+  createVcpu(index: number): DbtVcpu {
+    if (index !== 0) throw new RangeError('the translating engine has one vCPU so far');
+    const env = {
+      memory: this.memory,
+      clock: () => this.host.tsc(),
+      random: () => this.host.random(),
+    };
+    const instance = new WebAssembly.Instance(this.runtime, { env });
+    return new DbtVcpu(this.memory, instance.exports, this.options, () => this.host.now());
+  }
+
+  close(): void {}
+}

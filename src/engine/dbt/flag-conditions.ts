@@ -1,0 +1,47 @@
+/** Conditions computed straight from the operation that set the flags. SDM Vol. 1, appendix B. */
+import type { Builder } from '../../ir/builder.js';
+import type { FlagsRecord, Value } from '../../ir/value.js';
+import * as S from '../../x86/state.js';
+
+/** Pairs of condition codes: the even one, and its negation one above. */
+const PAIR = { o: 0, b: 1, e: 2, be: 3, s: 4, p: 5, l: 6, le: 7 } as const;
+
+/** 0 or 1 (i32), or undefined where the general routine must be asked. */
+export function conditionValue(b: Builder, flags: FlagsRecord, cond: number): Value | undefined {
+  const positive = ofPair(b, flags, cond >> 1);
+  if (positive === undefined) return undefined;
+  return (cond & 1) === 0 ? positive : b.eqz(positive);
+}
+
+function ofPair(b: Builder, { kind, size, dst, src, x }: FlagsRecord, pair: number): Value | undefined {
+  if (kind === S.CC_FLAGS) return undefined;
+  const zero = b.constant(size, 0);
+  const signed = (v: Value): Value => b.signExtend(v, size);
+  switch (pair) {
+    case PAIR.e:
+      if (kind === S.CC_SUB && x !== undefined && src !== undefined) return b.eq(x, src);
+      return b.eqz(dst);
+    case PAIR.s:
+      return b.lts(signed(dst), zero);
+    case PAIR.p: {
+      const low = b.and(b.wrap(dst), b.i32(255));
+      return b.eqz(b.and(b.popcnt(low), b.i32(1)));
+    }
+    default:
+  }
+  if (kind === S.CC_SUB && x !== undefined && src !== undefined) {
+    if (pair === PAIR.b) return b.ltu(x, src);
+    if (pair === PAIR.be) return b.leu(x, src);
+    if (pair === PAIR.l) return b.lts(signed(x), signed(src));
+    if (pair === PAIR.le) return b.les(signed(x), signed(src));
+  }
+  if (kind === S.CC_LOGIC) {
+    if (pair === PAIR.b || pair === PAIR.o) return b.i32(0);
+    if (pair === PAIR.be) return b.eqz(dst);
+    if (pair === PAIR.l) return b.lts(signed(dst), zero);
+    if (pair === PAIR.le) return b.les(signed(dst), zero);
+  }
+  if (kind === S.CC_ADD && src !== undefined && pair === PAIR.b) return b.ltu(dst, src);
+  if ((kind === S.CC_INC || kind === S.CC_DEC) && src !== undefined && pair === PAIR.b) return src;
+  return undefined;
+}

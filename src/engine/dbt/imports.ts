@@ -1,0 +1,76 @@
+/** What generated modules import: the VM's memory and the runtime's exports. */
+import type { ModuleBuilder, Signature } from '../../wasm/module.js';
+import { ROUTINES } from '../../x86/routines.js';
+import type { FunctionIndex } from './lower.js';
+
+export const HANDLER_SIGNATURE: Signature = { params: ['i32'], results: ['i32'] };
+
+/** Runtime functions that compiled code calls by itself, not through a definition. */
+const INTERNAL: Record<string, Signature> = {
+  loadSlow: { params: ['i64', 'i32'], results: ['i64'] },
+  loadModifySlow: { params: ['i64', 'i32'], results: ['i64'] },
+  storeSlow: { params: ['i64', 'i64', 'i32'], results: [] },
+  load128Slow: { params: ['i64'], results: ['v128'] },
+  store128Slow: { params: ['i64', 'v128'], results: [] },
+  condition: { params: ['i32'], results: ['i32'] },
+  evaluateFlags: { params: ['i32', 'i64', 'i64', 'i64'], results: ['i32'] },
+  evaluateCondition: { params: ['i32', 'i32', 'i64', 'i64', 'i64'], results: ['i32'] },
+  computeFlags: { params: [], results: ['i32'] },
+  raise: { params: ['i32'], results: ['i32'] },
+  raiseError: { params: ['i32', 'i32'], results: ['i32'] },
+  lookup: { params: ['i32'], results: ['i32'] },
+  lookupChecked: { params: [], results: ['i32'] },
+  enter: HANDLER_SIGNATURE,
+};
+
+export function signatureOf(name: string): Signature {
+  const internal = INTERNAL[name];
+  if (internal !== undefined) return internal;
+  const routine = ROUTINES[name];
+  if (routine === undefined) throw new Error(`runtime function ${name} has no signature`);
+  const results = routine.status ? (['i32'] as const) : routine.result === undefined ? [] : [routine.result];
+  return { params: routine.params, results };
+}
+
+export class RuntimeImports {
+  readonly memory: WebAssembly.Memory;
+  private readonly runtime: Record<string, unknown>;
+  private readonly initialPages: number;
+  private readonly maximumPages: number;
+
+  constructor(memory: WebAssembly.Memory, runtime: WebAssembly.Exports) {
+    this.memory = memory;
+    this.runtime = { ...runtime };
+    this.initialPages = memory.buffer.byteLength / 65536;
+    this.maximumPages = 65536;
+  }
+
+  /** Adds a function that generated code may import (the interpreter's way in). */
+  provide(name: string, f: unknown): void {
+    this.runtime[name] = f;
+  }
+
+  declareMemory(module: ModuleBuilder): void {
+    module.importSharedMemory('env', 'memory', Math.min(this.initialPages, 1), this.maximumPages);
+  }
+
+  functionIndex(module: ModuleBuilder): FunctionIndex {
+    return (name) => {
+      if (this.runtime[name] === undefined) throw new Error(`the runtime has no function ${name}`);
+      return module.importFunction('rt', name, signatureOf(name));
+    };
+  }
+
+  /** Exports of a module without a table. */
+  instantiateBytes(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Exports {
+    const imports = { env: { memory: this.memory }, rt: this.runtime as WebAssembly.ModuleImports };
+    return new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports;
+  }
+
+  instantiate(module: ModuleBuilder, table?: WebAssembly.Table): WebAssembly.Exports {
+    const env: WebAssembly.ModuleImports = { memory: this.memory };
+    if (table !== undefined) env['table'] = table;
+    const compiled = new WebAssembly.Module(module.finish());
+    return new WebAssembly.Instance(compiled, { env, rt: this.runtime as WebAssembly.ModuleImports }).exports;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The interpreter: a table of handlers made on demand, one per instruction form, all generated from the definitions.
+ * New forms of a block are compiled together as one small module that shares the table.
+ */
+import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
+import { formKey } from '../../x86/decode/form.js';
+import type { Insn } from '../../x86/insn.js';
+import { NO_REGISTER } from '../../x86/insn.js';
+import { immediateForms, semantics } from '../../x86/semantics/index.js';
+import * as S from '../../x86/state.js';
+import { HandlerLowering, type HandlerTypes } from './handler.js';
+import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
+
+/** Table entries: handlers that are no instruction first, forms next, regions from REGIONS on. */
+export const HANDLER_INVALID = 0;
+export const HANDLER_HEADER = 1;
+export const HANDLER_CLOSE = 2;
+export const HANDLER_LOOKUP = 3;
+export const HANDLER_LOOKUP_CHECKED = 4;
+const FIRST_FORM = 5;
+export const FIRST_REGION = 4096;
+export const TABLE_SIZE = 8192;
+
+/** Mode bits that change what a handler does; the rest of the key it reads at run time or not at all. */
+const HANDLER_MODES =
+  S.KEY_FLAT | S.KEY_STACK32 | S.KEY_FPU_TRAP | S.KEY_NO_SSE | S.KEY_SSE_UNMASKED | S.KEY_ALIGN | S.KEY_VM86 | S.KEY_PROTECTED | S.KEY_CODE64 | S.KEY_CODE32;
+
+interface PendingForm {
+  readonly index: number;
+  readonly insn: Insn;
+  readonly key: number;
+}
+
+export class Interpreter {
+  readonly table: WebAssembly.Table;
+  /** Runs from a record until something must be done; returns STATUS_*. */
+  readonly enter: (record: number) => number;
+  /** Mnemonics met that have no definition: they raise #UD. */
+  readonly undefinedMnemonics = new Set<string>();
+  modules = 0;
+  private readonly imports: RuntimeImports;
+  private readonly forms = new Map<string, number>();
+  private pending: PendingForm[] = [];
+  private nextForm = FIRST_FORM;
+
+  constructor(imports: RuntimeImports) {
+    this.imports = imports;
+    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE });
+    const specials: readonly ((l: HandlerLowering) => FunctionBody)[] = [
+      (l) => l.invalid(),
+      (l) => l.header(),
+      (l) => l.close(),
+      (l) => l.finder('lookup'),
+      (l) => l.finder('lookupChecked'),
+      (l) => l.enter(),
+    ];
+    const exports = this.compile(specials, HANDLER_INVALID, S.KEY_CODE64, specials.length - 1);
+    this.enter = exports['enter'] as (record: number) => number;
+  }
+
+  get formCount(): number {
+    return this.nextForm - FIRST_FORM;
+  }
+
+  /** Table index of the handler of an instruction; it exists after the next `flush`. */
+  handler(insn: Insn, key: number): number {
+    const modes = key & HANDLER_MODES;
+    let form = formKey(insn) + '|' + modes;
+    for (const op of insn.operands) {
+      if (op.kind === 'mem' && op.index !== NO_REGISTER) form += 'x';
+      if (op.kind === 'imm' && immediateForms.has(insn.mnemonic)) form += '#' + op.value;
+    }
+    let index = this.forms.get(form);
+    if (index === undefined) {
+      index = this.nextForm++;
+      if (index >= FIRST_REGION) throw new Error('more instruction forms than the handler table holds');
+      this.forms.set(form, index);
+      this.pending.push({ index, insn, key: modes });
+    }
+    return index;
+  }
+
+  /** Compiles the forms asked for since the last call. */
+  flush(): void {
+    if (this.pending.length === 0) return;
+    const first = (this.pending[0] as PendingForm).index;
+    const bodies = this.pending.map(({ insn, key }) => (l: HandlerLowering): FunctionBody => {
+      let definition = semantics[insn.mnemonic];
+      if (definition === undefined) {
+        this.undefinedMnemonics.add(insn.mnemonic);
+        definition = semantics['ud'] as NonNullable<typeof definition>;
+      }
+      void key;
+      return l.instruction(insn, definition);
+    });
+    const keys = this.pending.map((p) => p.key);
+    this.pending = [];
+    this.compile(bodies, first, keys, bodies.length);
+  }
+
+  private compile(
+    bodies: readonly ((l: HandlerLowering) => FunctionBody)[],
+    first: number,
+    key: number | readonly number[],
+    inTable: number,
+  ): WebAssembly.Exports {
+    const module = new ModuleBuilder();
+    const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
+    this.imports.declareMemory(module);
+    module.importTable('env', 'table', TABLE_SIZE);
+    const functions = this.imports.functionIndex(module);
+    const lowered = bodies.map((body, n) =>
+      body(new HandlerLowering(functions, types, typeof key === 'number' ? key : (key[n] as number))),
+    );
+    const indexes = lowered.map((f) => module.addFunction(f));
+    module.elementsAt(first, indexes.slice(0, inTable));
+    if (indexes.length > inTable) module.export('enter', indexes[inTable] as number);
+    this.modules++;
+    return this.imports.instantiate(module, this.table);
+  }
+}

@@ -1,0 +1,333 @@
+/**
+ * A vCPU of the translating engine: the run loop around compiled code. Everything rare happens here: blocks that are
+ * not known yet, exceptions to deliver, single steps, exits to the machine.
+ */
+import type { AccessSize, CpuState, Vcpu, VmEntry, VmExit } from '../engine.js';
+import * as S from '../../x86/state.js';
+import { type Block, BlockCache, LOOKUP_CHECKED_RECORD, LOOKUP_RECORD } from './block-cache.js';
+import { loadCpuState, saveCpuState } from './cpu-state.js';
+import { RuntimeImports } from './imports.js';
+import { Interpreter } from './interpreter.js';
+import * as R from './record.js';
+import { Translator } from './translator.js';
+
+/** The runtime's exports that the run loop itself calls. */
+export interface RuntimeExports extends WebAssembly.Exports {
+  arrive(header: number): void;
+  fetchHere(): number;
+  fetchNextPage(): number;
+  deliverException(): number;
+  deliverInterrupt(vector: number): number;
+  raise(vector: number): number;
+  raiseError(vector: number, error: number): number;
+  raiseDebug(dr6: number): number;
+  updateKey(): void;
+  dropWrites(host: number): void;
+  flushAll(): void;
+  computeFlags(): number;
+}
+
+export interface DbtOptions {
+  /** Entries after which a block is translated; 0: never. */
+  readonly hotThreshold: number;
+}
+
+const IF = 0x200;
+const UD = 6;
+const DR6_BS = 0x4000;
+/** fetchHost's answer for memory that is not RAM. */
+const NOT_RAM = 1;
+const NO_MORE = { kind: 'preempted' } as const;
+const MASK32 = 0xffffffffn;
+
+export class DbtVcpu implements Vcpu {
+  private readonly runtime: RuntimeExports;
+  private readonly i32: Int32Array;
+  private readonly view: DataView;
+  readonly interpreter: Interpreter;
+  readonly cache: BlockCache;
+  readonly translator: Translator;
+  /** Kind of the exit whose answer the next entry brings. */
+  private owed: 'nothing' | 'data' | 'msr' = 'nothing';
+  /** Instructions per nanosecond, measured, for turning slices into budgets. */
+  private rate = 0.1;
+  private readonly now: () => number;
+  /** An exception was delivered since this was cleared. */
+  private delivered = false;
+  private readonly counts: Record<string, number> = {};
+
+  constructor(memory: WebAssembly.Memory, runtime: WebAssembly.Exports, options: DbtOptions, now: () => number) {
+    this.runtime = runtime as RuntimeExports;
+    this.now = now;
+    this.i32 = new Int32Array(memory.buffer);
+    this.view = new DataView(memory.buffer);
+    const imports = new RuntimeImports(memory, runtime);
+    this.interpreter = new Interpreter(imports);
+    imports.provide('enter', this.interpreter.enter);
+    this.cache = new BlockCache(memory, this.interpreter, this.runtime);
+    this.translator = new Translator(imports, this.interpreter.table, this.cache);
+    this.setWord(S.HOT_THRESHOLD, options.hotThreshold);
+    this.runtime.flushAll();
+  }
+
+  private word(offset: number): number {
+    return this.i32[(S.CPU_BASE + offset) >> 2] as number;
+  }
+  private setWord(offset: number, value: number): void {
+    this.i32[(S.CPU_BASE + offset) >> 2] = value;
+  }
+
+  private get interruptsEnabled(): boolean {
+    return (this.word(S.RFLAGS) & IF) !== 0;
+  }
+  get interruptible(): boolean {
+    return this.interruptsEnabled && this.word(S.INTERRUPT_SHADOW) === 0;
+  }
+
+  get tpr(): number {
+    return this.word(S.CR8) << 4;
+  }
+  set tpr(value: number) {
+    this.setWord(S.CR8, (value >> 4) & 15);
+  }
+
+  /** Asks the vCPU to leave at its next block; may be called from any thread that shares the memory. */
+  kick(): void {
+    Atomics.store(this.i32, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, 1);
+  }
+
+  run(entry: VmEntry): VmExit {
+    if (this.owed !== 'nothing') {
+      const exit = this.replay(entry.answer);
+      if (exit !== undefined) return exit;
+    }
+    if (entry.vector !== undefined) {
+      this.setWord(S.HALTED, 0);
+      const exit = this.settle(this.runtime.deliverInterrupt(entry.vector));
+      if (exit !== undefined) return exit;
+    }
+    this.setWord(S.INTERRUPT_WANTED, entry.requestInterruptWindow ? 1 : 0);
+    const budget = Math.max(1000, Math.min(1e9, Math.floor(entry.sliceNs * this.rate)));
+    this.setWord(S.BUDGET, budget);
+    const started = this.now();
+    const exit = this.loop(entry.requestInterruptWindow);
+    if (exit.kind === 'preempted') {
+      const elapsed = this.now() - started;
+      const retired = budget - this.word(S.BUDGET);
+      if (elapsed > 1000 && retired >= budget) this.rate = this.rate * 0.8 + (retired / elapsed) * 0.2;
+    }
+    return exit;
+  }
+
+  private loop(windowWanted: boolean): VmExit {
+    for (;;) {
+      if (windowWanted && this.interruptsEnabled) {
+        if (this.word(S.INTERRUPT_SHADOW) === 0) return { kind: 'interrupt-window' };
+        this.setWord(S.INTERRUPT_SHADOW, 0);
+        const exit = this.step();
+        if (exit !== undefined) return exit;
+        continue;
+      }
+      if (this.word(S.EXIT_REQUEST) !== 0) {
+        this.setWord(S.EXIT_REQUEST, 0);
+        return NO_MORE;
+      }
+      if (this.word(S.BUDGET) < 0) return NO_MORE;
+      if ((this.word(S.BLOCK_KEY) & (S.KEY_TRAP | S.KEY_CODE_BREAKPOINT)) !== 0) {
+        const exit = this.stepTraced();
+        if (exit !== undefined) return exit;
+        this.setWord(S.BUDGET, this.word(S.BUDGET) - 1);
+        continue;
+      }
+      const exit = this.settle(this.enter(LOOKUP_RECORD));
+      if (exit !== undefined) return exit;
+    }
+  }
+
+  private enter(record: number): number {
+    this.setWord(S.STATUS, S.STATUS_OK);
+    return this.interpreter.enter(record);
+  }
+
+  /** Acts on a status; an exit where the machine is needed, undefined where the guest goes on. */
+  private settle(status: number): VmExit | undefined {
+    switch (status) {
+      case S.STATUS_OK:
+      case S.STATUS_BUDGET:
+      case S.STATUS_STEPPED:
+        return undefined;
+      case S.STATUS_MISS:
+        return this.miss();
+      case S.STATUS_FAULT:
+        return this.settle(this.deliver());
+      case S.STATUS_EXIT:
+        return this.exit();
+      case S.STATUS_CODE_WRITE:
+        this.cache.invalidate(Number(this.view.getBigUint64(S.CPU_BASE + S.CODE_WRITE_GPA, true)), this.word(S.CODE_WRITE_SIZE));
+        return this.step();
+      case S.STATUS_HOT: {
+        const block = this.cache.byHeader(this.word(S.RECORD));
+        if (block !== undefined) this.translator.translate(block);
+        return undefined;
+      }
+      case S.STATUS_HALT:
+        this.setWord(S.INTERRUPT_SHADOW, 0);
+        return { kind: 'hlt' };
+      case S.STATUS_SHUTDOWN:
+        return { kind: 'shutdown' };
+      default:
+        throw new Error(`compiled code returned status ${status}`);
+    }
+  }
+
+  private deliver(): number {
+    this.delivered = true;
+    this.setWord(S.STATUS, S.STATUS_OK);
+    this.setWord(S.LOG_COUNT, 0);
+    this.setWord(S.INTERRUPT_SHADOW, 0);
+    const status = this.runtime.deliverException();
+    return status === S.STATUS_MISS ? S.STATUS_OK : status;
+  }
+
+  /** No block is known at RIP: finds or makes it, and notes it in the jump cache. */
+  private miss(): VmExit | undefined {
+    const block = this.blockHere(this.word(S.BLOCK_KEY));
+    if (block === undefined) return this.settle(S.STATUS_FAULT);
+    return undefined;
+  }
+
+  /** The block at RIP, or undefined with an exception recorded. */
+  private blockHere(key: number): Block | undefined {
+    this.setWord(S.STATUS, S.STATUS_OK);
+    const host = this.runtime.fetchHere();
+    if (host === 0) return undefined;
+    if (host === NOT_RAM) {
+      this.runtime.raise(UD);
+      return undefined;
+    }
+    const gpa = host - S.RAM;
+    let block = this.cache.find(gpa, key);
+    if (block !== undefined && this.secondPageOf(block) !== 0) {
+      const second = this.runtime.fetchNextPage();
+      if (second === 0) return undefined;
+      if (second !== this.secondPageOf(block)) {
+        this.cache.drop(block);
+        block = undefined;
+      }
+    }
+    if (block === undefined) {
+      block = this.cache.make(gpa, key, undefined);
+      if (block === undefined) {
+        const second = this.runtime.fetchNextPage();
+        if (second === 0) return undefined;
+        if (second === NOT_RAM) {
+          this.runtime.raise(UD);
+          return undefined;
+        }
+        block = this.cache.make(gpa, key, second) as Block;
+      }
+    }
+    this.runtime.arrive(block.header);
+    return block;
+  }
+  private secondPageOf(block: Block): number {
+    return this.i32[(block.header + R.HEADER_SECOND_PAGE) >> 2] as number;
+  }
+
+  /** Runs the one instruction at RIP. An exit is answered by the next entry and then stepped again. */
+  private step(): VmExit | undefined {
+    const block = this.blockHere(this.word(S.BLOCK_KEY) | S.KEY_SINGLE);
+    if (block === undefined) return this.settle(S.STATUS_FAULT);
+    this.setWord(S.LOG_CURSOR, 0);
+    this.setWord(S.STEP, 1);
+    // Past the header: neither budget nor exit requests stop it.
+    const status = this.enter(block.header + R.RECORD_SIZE);
+    this.setWord(S.STEP, 0);
+    if (status === S.STATUS_STEPPED || status === S.STATUS_HALT) this.setWord(S.LOG_COUNT, 0);
+    return this.settle(status);
+  }
+
+  /** One instruction with RFLAGS.TF set: #DB after it. SDM Vol. 3B, "Single-Step Exception Condition". */
+  private stepTraced(): VmExit | undefined {
+    const traced = (this.word(S.BLOCK_KEY) & S.KEY_TRAP) !== 0;
+    const rip = this.view.getBigUint64(S.CPU_BASE + S.RIP, true);
+    this.delivered = false;
+    const exit = this.step();
+    const moved = this.view.getBigUint64(S.CPU_BASE + S.RIP, true) !== rip;
+    if (exit === undefined && traced && moved && !this.delivered) {
+      this.runtime.raiseDebug(DR6_BS);
+      return this.settle(S.STATUS_FAULT);
+    }
+    return exit;
+  }
+
+  private replay(answer: bigint | 'refused'): VmExit | undefined {
+    const refused = answer === 'refused';
+    this.owed = 'nothing';
+    const count = this.word(S.LOG_COUNT);
+    this.setWord(S.LOG_REFUSED, refused ? 1 : 0);
+    this.view.setBigUint64(S.CPU_BASE + S.LOG + 8 * count, refused ? 0n : BigInt.asUintN(64, answer), true);
+    this.setWord(S.LOG_COUNT, count + 1);
+    const exit = this.step();
+    this.setWord(S.LOG_REFUSED, 0);
+    return exit;
+  }
+
+  private exit(): VmExit {
+    const kind = this.word(S.EXIT_KIND);
+    const size = this.word(S.EXIT_SIZE) as AccessSize;
+    const address = Number(this.view.getBigUint64(S.CPU_BASE + S.EXIT_ADDRESS, true));
+    const value = this.view.getBigUint64(S.CPU_BASE + S.EXIT_VALUE, true);
+    this.owed = kind === S.EXIT_RDMSR || kind === S.EXIT_WRMSR ? 'msr' : 'data';
+    switch (kind) {
+      case S.EXIT_PIO_IN:
+        return { kind: 'pio-in', port: address, size: size as 1 | 2 | 4 };
+      case S.EXIT_PIO_OUT:
+        return { kind: 'pio-out', port: address, size: size as 1 | 2 | 4, value: Number(value & MASK32) };
+      case S.EXIT_MMIO_READ:
+        return { kind: 'mmio-read', gpa: address, size };
+      case S.EXIT_MMIO_WRITE:
+        return { kind: 'mmio-write', gpa: address, size, value };
+      case S.EXIT_RDMSR:
+        return { kind: 'rdmsr', msr: address };
+      case S.EXIT_WRMSR:
+        return { kind: 'wrmsr', msr: address, value };
+      case S.EXIT_HYPERCALL:
+        return { kind: 'hypercall' };
+      default:
+        throw new Error(`exit request ${kind}`);
+    }
+  }
+
+  save(): CpuState {
+    return saveCpuState(this.view, this.runtime.computeFlags);
+  }
+  load(state: CpuState): void {
+    loadCpuState(this.view, state);
+    this.runtime.updateKey();
+    this.runtime.flushAll();
+    this.setWord(S.LOG_COUNT, 0);
+    this.owed = 'nothing';
+  }
+
+  statistics(): Record<string, number> {
+    const count = (offset: number): number => Number(this.view.getBigUint64(S.CPU_BASE + offset, true));
+    void LOOKUP_CHECKED_RECORD;
+    return {
+      ...this.counts,
+      'instruction forms': this.interpreter.formCount,
+      'handler modules': this.interpreter.modules,
+      'blocks decoded': this.cache.made,
+      'blocks invalidated': this.cache.invalidated,
+      'block cache flushes': this.cache.flushes,
+      'block cache bytes': this.cache.bytesUsed,
+      'TLB misses': count(S.COUNT_TLB_MISS),
+      'TLB flushes': count(S.COUNT_TLB_FLUSH),
+      'page walks': count(S.COUNT_PAGE_WALK),
+      'slow accesses': count(S.COUNT_SLOW_ACCESS),
+      lookups: count(S.COUNT_LOOKUP),
+      'lookup misses': count(S.COUNT_LOOKUP_MISS),
+      ...this.translator.statistics(),
+    };
+  }
+}

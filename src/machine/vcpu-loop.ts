@@ -1,0 +1,145 @@
+/**
+ * The vCPU loop: timers, interrupts, entry, exit, bus. Everything an engine asks of the machine is answered here.
+ *
+ *   timers due -> interrupt pending? -> VM entry -> VM exit -> bus, port or MSR -> answer with the next entry
+ */
+import type { Clock } from '../base/clock.js';
+import type { Vcpu, VmEntry, VmExit, VmExitKind } from '../engine/engine.js';
+import type { Chipset } from './chipset.js';
+
+export type LoopEnd = 'stopped' | 'shutdown';
+
+export interface VcpuLoopOptions {
+  readonly vcpu: Vcpu;
+  readonly chipset: Chipset;
+  readonly clock: Clock;
+  /** Sleeps until `ns` of virtual time have passed or somebody wakes the machine. Infinity: until woken. */
+  readonly wait: (ns: number) => void;
+  /** Looks for work from outside (input, stop requests) between two entries; true ends the loop. */
+  readonly poll: () => boolean;
+  /** Measure host time per exit kind. */
+  readonly timed?: (() => number) | undefined;
+}
+
+const MAX_SLICE_NS = 500_000;
+const MIN_SLICE_NS = 5_000;
+
+export interface ExitCount {
+  count: number;
+  ns: number;
+}
+
+export class VcpuLoop {
+  readonly exits = new Map<VmExitKind, ExitCount>();
+  interrupts = 0;
+  /** Nanoseconds spent asleep in HLT. */
+  haltedNs = 0;
+  private readonly options: VcpuLoopOptions;
+  private answer: bigint | 'refused' = 0n;
+  private answered = false;
+
+  constructor(options: VcpuLoopOptions) {
+    this.options = options;
+  }
+
+  run(): LoopEnd {
+    const { vcpu, chipset, clock, poll } = this.options;
+    for (;;) {
+      if (poll()) return 'stopped';
+      const now = clock.now();
+      chipset.timers.runDue(now);
+      const exit = vcpu.run(this.entry(now));
+      const started = this.options.timed?.() ?? 0;
+      if (exit.kind === 'shutdown') {
+        this.count('shutdown', started);
+        return 'shutdown';
+      }
+      this.handle(exit);
+      this.count(exit.kind, started);
+    }
+  }
+
+  private entry(now: number): VmEntry {
+    const { vcpu, chipset } = this.options;
+    const { irqchip } = chipset;
+    irqchip.setTpr(0, vcpu.tpr);
+    const pending = irqchip.pendingVector(0) !== undefined;
+    // While an answer is owed the guest's instruction comes first; the window opens after it.
+    const inject = pending && !this.answered && vcpu.interruptible;
+    const untilDeadline = chipset.timers.nextDeadline() - now;
+    const entry: VmEntry = {
+      answer: this.answer,
+      vector: inject ? irqchip.acknowledge(0) : undefined,
+      requestInterruptWindow: inject ? irqchip.pendingVector(0) !== undefined : pending,
+      sliceNs: Math.max(MIN_SLICE_NS, Math.min(MAX_SLICE_NS, untilDeadline)),
+    };
+    if (inject) this.interrupts++;
+    this.answer = 0n;
+    this.answered = false;
+    return entry;
+  }
+
+  private handle(exit: VmExit): void {
+    const { bus, irqchip } = this.options.chipset;
+    switch (exit.kind) {
+      case 'pio-in':
+        this.reply(BigInt(bus.pio.read(exit.port, exit.size) >>> 0));
+        return;
+      case 'pio-out':
+        bus.pio.write(exit.port, exit.size, exit.value);
+        this.reply(0n);
+        return;
+      case 'mmio-read':
+        this.reply(bus.mmio.read(exit.gpa, exit.size));
+        return;
+      case 'mmio-write':
+        bus.mmio.write(exit.gpa, exit.size, exit.value);
+        // The local APIC's task priority and CR8 are one register.
+        this.options.vcpu.tpr = irqchip.getTpr(0);
+        this.reply(0n);
+        return;
+      case 'rdmsr':
+        this.reply(bus.msr.read(exit.msr) ?? 'refused');
+        return;
+      case 'wrmsr':
+        this.reply(bus.msr.write(exit.msr, exit.value) ? 0n : 'refused');
+        return;
+      case 'hypercall':
+        this.reply('refused');
+        return;
+      case 'hlt':
+        this.halt();
+        return;
+      default:
+    }
+  }
+
+  private reply(answer: bigint | 'refused'): void {
+    this.answer = answer;
+    this.answered = true;
+  }
+
+  /** Sleeps until an interrupt is there. */
+  private halt(): void {
+    const { chipset, clock, wait, poll } = this.options;
+    const started = clock.now();
+    for (;;) {
+      const now = clock.now();
+      chipset.timers.runDue(now);
+      if (chipset.irqchip.pendingVector(0) !== undefined) break;
+      wait(Math.max(0, chipset.timers.nextDeadline() - now));
+      if (poll()) break;
+    }
+    this.haltedNs += clock.now() - started;
+  }
+
+  private count(kind: VmExitKind, started: number): void {
+    let counter = this.exits.get(kind);
+    if (counter === undefined) {
+      counter = { count: 0, ns: 0 };
+      this.exits.set(kind, counter);
+    }
+    counter.count++;
+    if (this.options.timed !== undefined) counter.ns += this.options.timed() - started;
+  }
+}

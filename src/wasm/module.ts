@@ -1,0 +1,151 @@
+/** Assembles a WebAssembly module: types, imports, functions, exports, element segments, code. */
+import { ByteWriter } from './byte-writer.js';
+import { VALUE_TYPE } from './opcodes.js';
+
+export type WasmType = keyof typeof VALUE_TYPE;
+
+export interface Signature {
+  readonly params: readonly WasmType[];
+  readonly results: readonly WasmType[];
+}
+
+export interface FunctionBody {
+  /** Index of its type in the module. */
+  readonly type: number;
+  /** Runs of locals beyond the parameters. */
+  readonly locals: readonly { readonly count: number; readonly type: WasmType }[];
+  /** Instructions, with the closing `end`. */
+  readonly code: ByteWriter;
+}
+
+const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
+
+export class ModuleBuilder {
+  private readonly types: Signature[] = [];
+  private readonly typeKeys = new Map<string, number>();
+  private readonly importBytes = new ByteWriter();
+  private importCount = 0;
+  private importedFunctions = 0;
+  private readonly imported = new Map<string, number>();
+  private readonly functions: FunctionBody[] = [];
+  private readonly exported: { name: string; index: number }[] = [];
+  private readonly elements: { table: number; offset: number; functions: number[] }[] = [];
+
+  type(signature: Signature): number {
+    const key = `${signature.params.join()}>${signature.results.join()}`;
+    let index = this.typeKeys.get(key);
+    if (index === undefined) {
+      index = this.types.push(signature) - 1;
+      this.typeKeys.set(key, index);
+    }
+    return index;
+  }
+
+  private importField(module: string, name: string): ByteWriter {
+    this.importCount++;
+    this.importBytes.name(module);
+    this.importBytes.name(name);
+    return this.importBytes;
+  }
+
+  importSharedMemory(module: string, name: string, initial: number, maximum: number): void {
+    const w = this.importField(module, name);
+    w.u8(2);
+    w.u8(3);
+    w.u32(initial);
+    w.u32(maximum);
+  }
+
+  importTable(module: string, name: string, initial: number): void {
+    const w = this.importField(module, name);
+    w.u8(1);
+    w.u8(0x70);
+    w.u8(0);
+    w.u32(initial);
+  }
+
+  /** Index of an imported function; every import must come before the first `addFunction`. */
+  importFunction(module: string, name: string, signature: Signature): number {
+    const key = `${module}.${name}`;
+    let index = this.imported.get(key);
+    if (index === undefined) {
+      if (this.functions.length > 0) throw new Error('imports must precede functions');
+      const type = this.type(signature);
+      const w = this.importField(module, name);
+      w.u8(0);
+      w.u32(type);
+      index = this.importedFunctions++;
+      this.imported.set(key, index);
+    }
+    return index;
+  }
+
+  addFunction(body: FunctionBody): number {
+    return this.importedFunctions + this.functions.push(body) - 1;
+  }
+
+  export(name: string, index: number): void {
+    this.exported.push({ name, index });
+  }
+
+  /** Active element segment of table 0. */
+  elementsAt(offset: number, functions: number[]): void {
+    this.elements.push({ table: 0, offset, functions });
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    const out = new ByteWriter(4096);
+    for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.u8(byte);
+    const section = (id: number, count: number, write: (w: ByteWriter) => void): void => {
+      if (count === 0) return;
+      const w = new ByteWriter(4096);
+      w.u32(count);
+      write(w);
+      out.u8(id);
+      out.sized(w);
+    };
+    section(SECTION.type, this.types.length, (w) => {
+      for (const { params, results } of this.types) {
+        w.u8(0x60);
+        w.u32(params.length);
+        for (const t of params) w.u8(VALUE_TYPE[t]);
+        w.u32(results.length);
+        for (const t of results) w.u8(VALUE_TYPE[t]);
+      }
+    });
+    section(SECTION.import, this.importCount, (w) => w.append(this.importBytes.bytes, this.importBytes.length));
+    section(SECTION.function, this.functions.length, (w) => {
+      for (const f of this.functions) w.u32(f.type);
+    });
+    section(SECTION.export, this.exported.length, (w) => {
+      for (const { name, index } of this.exported) {
+        w.name(name);
+        w.u8(0);
+        w.u32(index);
+      }
+    });
+    section(SECTION.element, this.elements.length, (w) => {
+      for (const { offset, functions } of this.elements) {
+        w.u32(0);
+        w.u8(0x41);
+        w.s32(offset);
+        w.u8(0x0b);
+        w.u32(functions.length);
+        for (const f of functions) w.u32(f);
+      }
+    });
+    section(SECTION.code, this.functions.length, (w) => {
+      for (const { locals, code } of this.functions) {
+        const body = new ByteWriter(code.length + 32);
+        body.u32(locals.length);
+        for (const { count, type } of locals) {
+          body.u32(count);
+          body.u8(VALUE_TYPE[type]);
+        }
+        body.append(code.bytes, code.length);
+        w.sized(body);
+      }
+    });
+    return out.finish();
+  }
+}
