@@ -1,6 +1,7 @@
 /** RDRAND and RDSEED. SDM Vol. 2B. */
-import { setFlags } from './flags';
+
 import { random } from './env';
+import { setFlags } from './flags';
 
 function word(): u64 {
   return (random() as u64) & 0xffffffff;

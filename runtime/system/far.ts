@@ -6,6 +6,22 @@
 import { SEG_CS, SEG_SS, STATUS_MISS } from '../../src/x86/state';
 import { readLinear } from '../mmu/access';
 import {
+  hasReservedSize,
+  innerStack32,
+  innerStack64,
+  isCode,
+  isValidTarget,
+  pushedSelector,
+  setCodeSegment,
+  setInnerStackSegment,
+  setNullStack,
+  stackAttributes,
+  stackBase,
+  stackLimit,
+  stackPointer,
+  stackSelector,
+} from './code-segment';
+import {
   ATTR_CONFORMING,
   ATTR_DB,
   ATTR_L,
@@ -27,22 +43,6 @@ import {
   setVm86Segment,
   status,
 } from './cpu';
-import {
-  hasReservedSize,
-  innerStack32,
-  innerStack64,
-  isCode,
-  isValidTarget,
-  pushedSelector,
-  setCodeSegment,
-  setInnerStackSegment,
-  setNullStack,
-  stackAttributes,
-  stackBase,
-  stackLimit,
-  stackPointer,
-  stackSelector,
-} from './code-segment';
 import {
   descriptorAttributes,
   descriptorBase,

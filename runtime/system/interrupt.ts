@@ -21,6 +21,21 @@ import {
 } from '../../src/x86/state';
 import { readLinear } from '../mmu/access';
 import {
+  innerStack32,
+  innerStack64,
+  isCode,
+  isValidTarget,
+  pushedSelector,
+  setCodeSegment,
+  setInnerStackSegment,
+  setNullStack,
+  stackAttributes,
+  stackBase,
+  stackLimit,
+  stackPointer,
+  stackSelector,
+} from './code-segment';
+import {
   ATTR_CONFORMING,
   ATTR_DB,
   ATTR_L,
@@ -50,21 +65,6 @@ import {
   status,
   systemFlags,
 } from './cpu';
-import {
-  innerStack32,
-  innerStack64,
-  isCode,
-  isValidTarget,
-  pushedSelector,
-  setCodeSegment,
-  setInnerStackSegment,
-  setNullStack,
-  stackAttributes,
-  stackBase,
-  stackLimit,
-  stackPointer,
-  stackSelector,
-} from './code-segment';
 import {
   descriptorAttributes,
   descriptorBase,

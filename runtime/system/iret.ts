@@ -15,6 +15,7 @@ import {
   SEG_SS,
   STATUS_MISS,
 } from '../../src/x86/state';
+import { hasReservedSize, isCode, isValidTarget, isWritableData, setCodeSegment } from './code-segment';
 import {
   ATTR_CONFORMING,
   ATTR_L,
@@ -51,7 +52,6 @@ import {
   status,
   systemFlags,
 } from './cpu';
-import { hasReservedSize, isCode, isValidTarget, isWritableData, setCodeSegment } from './code-segment';
 import {
   descriptorAttributes,
   descriptorBase,

@@ -4,6 +4,7 @@
  */
 import { CPU_BASE, SEG_LDTR, SEG_SS, SEG_TR, STATUS } from '../../src/x86/state';
 import { readLinear, writeLinear } from '../mmu/access';
+import { isCode, isWritableData } from './code-segment';
 import {
   ATTR_CONFORMING,
   ATTR_PRESENT,
@@ -23,7 +24,6 @@ import {
   setVm86Segment,
   status,
 } from './cpu';
-import { isCode, isWritableData } from './code-segment';
 import {
   descriptorAttributes,
   descriptorBase,

@@ -48,3 +48,8 @@ export function rdtscp(): i32 {
   if (result == 0) setGpr(RCX, load<u64>(CPU_BASE + TSC_AUX) & 0xffffffff);
   return result;
 }
+
+/** RDPID's value. */
+export function rdpid(): u64 {
+  return load<u64>(CPU_BASE + TSC_AUX) & 0xffffffff;
+}
