@@ -9,7 +9,7 @@ const only = process.argv[2];
 
 function run(module, ...args) {
   const { status } = spawnSync(process.execPath, [`${root}/node_modules/${module}`, ...args], { cwd: root, stdio: 'inherit' });
-  if (status !== 0) process.exit(status ?? 1);
+  if (status !== 0) process.exitCode = status ?? 1;
 }
 
 if (only !== '--runtime') run('typescript/bin/tsc', '-p', 'tsconfig.json');
