@@ -7,7 +7,6 @@ import {
   ACCESS_WRITE,
   BLOCK_KEY,
   CODE_BITMAP,
-  CODE_WRITE_ALLOWED,
   CODE_WRITE_GPA,
   CODE_WRITE_SIZE,
   COUNT_SLOW_ACCESS,
@@ -111,7 +110,6 @@ function codeAllows(host: usize, size: i32): bool {
   const gpa = host - RAM;
   const attributes = load<u8>(PAGE_ATTRIBUTES + (gpa >> 12));
   if ((attributes & PAGE_HAS_CODE) == 0) return true;
-  if (load<i32>(CPU_BASE + CODE_WRITE_ALLOWED) != 0) return true;
   const chunks = load<u64>(CODE_BITMAP + ((gpa >> 12) << 3));
   const first = (gpa >> 6) & 63;
   const last = ((gpa + <usize>size - 1) >> 6) & 63;

@@ -48,7 +48,7 @@ export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u3
   store<u32>(entry + 12, global ? TLB_FLAG_GLOBAL : 0);
   if (!global) {
     const count = load<u32>(FILL_LIST);
-    if (count < FILL_LIST_CAPACITY) store<u32>(FILL_LIST + 4 + (<usize>count << 2), <u32>entry);
+    if (<i32>count < FILL_LIST_CAPACITY) store<u32>(FILL_LIST + 4 + (<usize>count << 2), <u32>entry);
     store<u32>(FILL_LIST, count + 1);
   }
   if (shift > 12) store<u8>(LARGE_MAP + largeHash(gva), shift > 22 ? 2 : 1);
@@ -71,7 +71,7 @@ export function flushAll(): void {
 /** MOV CR3 and its kin: `global` nonzero drops global entries too. */
 export function flushTlb(global: i32): void {
   const count = load<u32>(FILL_LIST);
-  if (global != 0 || count > FILL_LIST_CAPACITY) {
+  if (global != 0 || <i32>count > FILL_LIST_CAPACITY) {
     flushAll();
     return;
   }
@@ -94,7 +94,7 @@ export function flushPage(gva: u64): void {
     const view = TLB + v * TLB_SIZE;
     if (large != 0) {
       const region = gva >> 22;
-      for (let i: usize = 0; i < TLB_ENTRIES; i++) {
+      for (let i: usize = 0; i < <usize>TLB_ENTRIES; i++) {
         const entry = view + (i << 4);
         if (load<u64>(entry) >> 22 == region) clear(entry);
       }
@@ -109,7 +109,7 @@ export function flushPage(gva: u64): void {
 export function dropWrites(host: u32): void {
   for (let m = 0; m < MMU_INDEXES; m++) {
     const view = writeView(m);
-    for (let i: usize = 0; i < TLB_ENTRIES; i++) {
+    for (let i: usize = 0; i < <usize>TLB_ENTRIES; i++) {
       const entry = view + (i << 4);
       if (load<u32>(entry + 8) == host) clear(entry);
     }

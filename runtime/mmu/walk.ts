@@ -16,7 +16,7 @@ import {
   RAM,
   RAM_SIZE,
 } from '../../src/x86/state';
-import { raiseError } from '../system/exception';
+import { raiseError } from '../system/raise';
 
 /** Guest physical address of the byte asked for. */
 export let walkGpa: u64 = 0;
