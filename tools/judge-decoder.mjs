@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { decode } from '../dist/x86/decode/decoder.js';
-import { opcodeRows } from '../dist/x86/decode/tables.js';
 import { disassemble } from '../dist/x86/disassemble.js';
+import { randomSamples, rowSamples } from './decoder-samples.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -30,62 +30,32 @@ const MACHINES = { 64: 'i386:x86-64', 32: 'i386', 16: 'i8086' };
 /** Every sample sits in its own slot, filled up with NOPs, so that a disagreement cannot spread. */
 const SLOT = 32;
 
-let seed = Number(options.seed) >>> 0 || 1;
-function random(below) {
-  seed ^= seed << 13;
-  seed ^= seed >>> 17;
-  seed ^= seed << 5;
-  return (seed >>> 0) % below;
-}
-
-const LEGACY_PREFIXES = [0x66, 0x66, 0xf2, 0xf3, 0x67, 0xf0, 0x2e, 0x3e, 0x26, 0x36, 0x64, 0x65];
-const ESCAPES = [[], [], [], [0x0f], [0x0f], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]];
-const MAP_BYTES = { '': [], '0f': [0x0f], '0f38': [0x0f, 0x38], '0f3a': [0x0f, 0x3a] };
-const MANDATORY = { any: [], np: [], nfx: [], 66: [0x66], f3: [0xf3], f2: [0xf2] };
-
-function tail() {
-  return Array.from({ length: 12 }, () => (random(6) === 0 ? [0, 0xff, 0x80, 0x7f][random(4)] : random(256)));
-}
-
-/** Any opcode of any map behind up to two prefixes and, in 64-bit code, often REX. */
-function randomSample(codeSize) {
-  const bytes = [];
-  const prefixes = [0, 0, 1, 1, 2][random(5)];
-  for (let i = 0; i < prefixes; i++) bytes.push(LEGACY_PREFIXES[random(LEGACY_PREFIXES.length)]);
-  if (codeSize === 64 && random(2) === 0) bytes.push(0x40 | random(16));
-  return [...bytes, ...ESCAPES[random(ESCAPES.length)], ...tail()];
-}
-
-/** Every row of our tables under every prefix that may matter, with several ModRM bytes. */
-function rowSamples(codeSize) {
-  const samples = [];
-  for (const row of opcodeRows) {
-    for (let opcode = row.opcode; opcode < row.opcode + row.span; opcode++) {
-      for (const prefix of [[], [0x66], [0x67], [0xf0], [0xf2], [0xf3], [0x65]]) {
-        for (const rex of codeSize === 64 ? [[], [0x40], [0x41], [0x44], [0x48], [0x4f]] : [[]]) {
-          for (const mod of [0, 1, 2, 3]) {
-            const reg = row.reg >= 0 ? row.reg : random(8);
-            const rm = row.rm >= 0 && mod === 3 ? row.rm : random(8);
-            const modrm = (mod << 6) | (reg << 3) | rm;
-            samples.push([
-              ...prefix,
-              ...MANDATORY[row.prefix],
-              ...rex,
-              ...MAP_BYTES[row.map],
-              opcode,
-              modrm,
-              ...tail(),
-            ]);
-          }
-        }
-      }
-    }
-  }
-  return samples;
-}
+/** Differences of text or length that are objdump's own, or no difference: [ours, theirs, reason]. */
+const EXPECTED = [
+  [
+    /^nop/,
+    /bnd|cldemote|nop|rdssp|endbr|prefetch/,
+    'hint no-operations that are named only where their feature is offered',
+  ],
+  [/^xchg/, /pause/, 'PAUSE with REX.B'],
+  [/^wbinvd/, /wbnoinvd/, 'WBNOINVD is WBINVD where it is not offered'],
+  [/^vmmcall/, /vmgexit/, 'VMGEXIT is VMMCALL'],
+  [/^mov(q2dq|dq2q)/, /mov(q2dq|dq2q)/, 'objdump takes a 66 beside F2 or F3 for the mandatory prefix'],
+  [/^fwait/, /^(rep\w* )?f/, 'objdump prints FWAIT and the next instruction as one'],
+  [/^movabs/, /movabs/, 'a moffs beyond 2^53 is rounded: it is not canonical'],
+  [/^movsxd/, /movsxd/, 'REX.W wins over 66'],
+  [
+    /^(pcmpestr|p?movmsk|pclmul)/,
+    /pcmpestr|p?movmsk|pclmul/,
+    'objdump shows REX.W, and reads only two bits of the immediate',
+  ],
+  [/^(rd|wr)[fg]sbase/, /[fg]sbase/, '66 has no meaning here'],
+  [/^(call|jmp)/, /notrack/, 'NOTRACK, which is a DS override'],
+  [/.*/, /[er]iz|ds ds|ds:\[[er]bp\*/, 'an absolute address, printed signed'],
+];
 
 const NOISE =
-  /^((?:bnd|notrack|data16|addr32|addr16|cs|ds|es|ss|fs|gs|rex(?:\.[WRXB]+)?|xacquire|xrelease|lock|repz?|repnz) )+/;
+  /^((?:bnd|notrack|data16|data32|addr32|addr16|cs|ds|es|ss|fs|gs|rex(?:\.[WRXB]+)?|xacquire|xrelease|lock|repz?|repnz) )+/;
 const STRING = /^(movs|cmps|stos|lods|scas|ins|outs)\b/;
 
 /** The text, ours or objdump's, without what only tells the encoding. */
@@ -97,8 +67,8 @@ function normalise(text) {
   const prefixes = NOISE.exec(rest)?.[0] ?? '';
   rest = rest.slice(prefixes.length);
   rest = rest
-    .replace(/(^|[[+])[er]iz\*\d\+?/, '$1')
     .replace(/\+[er]iz\*\d/, '')
+    .replace(/\[[er]iz\*\d\+(0x\w+)\]/, (_, digits) => `[${digits}]`)
     // RIP-relative and 16-bit displacements are printed unsigned.
     .replace(/\+0x(f{8}[0-9a-f]{8}|f{4}[0-9a-f]{4}(?=\]))/, (_, digits) => {
       const bits = digits.length * 4;
@@ -106,16 +76,45 @@ function normalise(text) {
     })
     .replace(/[-+]0x0\]/, ']')
     .replace(/,1$/, ',0x1')
-    .replace(/^xchg ax,ax$/, 'nop')
-    .replace(/^(fldenv|fnstenv|frstor|fnsave)w/, '$1');
+    .replace(/^xchg (\w+),\1$/, 'nop')
+    .replace(/ only\)$/, '')
+    .replace(/^(push|pop)w /, '$1 ')
+    .replace(/^(fldenv|fnstenv|frstor|fnsave)[wd]/, '$1');
   if (rest.startsWith('movabs'))
     rest = rest.replace(/\w+ PTR /, '').replace(/(?<=:)0x[0-9a-f]{14,}/, (n) => `${Number(n)}`);
+  // What objdump leaves unsized, or sizes by the operand-size prefix where only 16 bits count.
+  rest = rest
+    .replace(/^((?:lddqu|invpcid|invlpg|bound|movntdqa|s[gi]dt|l[gi]dt|monitor)\b.*?)\w+ PTR /, '$1')
+    .replace(/^(mov (?:es|cs|ss|ds|fs|gs|\?),)[er]?([a-d]x|[sd]i|[sb]p|r\d+)[dw]?$/, '$1$2')
+    .replace(/^((?:lar|lsl) \w+,)[er]?([a-d]x|[sd]i|[sb]p|r\d+)[dw]?$/, '$1$2')
+    .replace(/^((?:lldt|ltr|verr|verw|lmsw) )[er]?([a-d]x|[sd]i|[sb]p|r\d+)[dw]?$/, '$1$2')
+    .replace(/(?:ds:)?\[(0x\w+)\]/, 'ds:$1')
+    .replace(/([c-g]s):ds:/, '$1:')
+    .replace('OWORD PTR', 'XMMWORD PTR')
+    .replace('XMMXMMWORD', 'XMMWORD');
+  rest = rest
+    .replace(
+      /^(pusha|popa|pushf|popf|enter|leave|ret|retf|iret|call|jmp|push|pop|[sl][gi]dt|j[a-z]+)[wdl](?= |$)/,
+      stackName,
+    )
+    .replace(/ds:(?=\[(?![er]?[bs]p))/, '')
+    .replace(/ss:(?=\[[er]?[bs]p)/, '')
+    .replace(/^mov (\w+ PTR )?(.*[de]s:0x|.*[csfg]s:0x)/, 'mov $2')
+    .replace(/^(mov [^,]*,)\w+ PTR (?=[a-z]s:0x)/, '$1')
+    .replace(/st\(0\)/g, 'st')
+    .replace(/^((?:call|jmp|l[defgs]s) .*?)(?:FWORD|TBYTE|DWORD) PTR /, '$1');
   const [name] = rest.split(' ');
   rest = (ALIASES.get(name) ?? name) + rest.slice(name.length);
   const lock = prefixes.includes('lock') ? 'lock ' : '';
   const repeat = !STRING.test(rest) ? '' : /rep/.exec(prefixes) === null ? '' : repeatName(rest, prefixes);
   return lock + repeat + rest;
 }
+
+/** Without the size letter that objdump adds to what the stack or the operand size decides; condition codes end so, too. */
+function stackName(whole, name) {
+  return CONDITIONAL.has(whole) ? whole : name;
+}
+const CONDITIONAL = new Set(['jl', 'pushad', 'popad', 'pushfd', 'popfd', 'iretd']);
 
 function repeatName(text, prefixes) {
   const compares = /^(cmps|scas)/.test(text);
@@ -124,6 +123,15 @@ function repeatName(text, prefixes) {
 
 /** One thing that the two of us name differently: [theirs or the manual's, common]. */
 const ALIASES = new Map([
+  ['sysretd', 'sysret'],
+  ['sysretq', 'sysret'],
+  ['sysexitd', 'sysexit'],
+  ['sysexitq', 'sysexit'],
+  ['retfq', 'retf'],
+  ['retfw', 'retf'],
+  ['fneni(8087', 'fnop'],
+  ['fndisi(8087', 'fnop'],
+  ['fnsetpm(287', 'fnop'],
   ['pushfq', 'pushf'],
   ['popfq', 'popf'],
   ['prefetchwt1', 'prefetch'],
@@ -136,18 +144,29 @@ const ALIASES = new Map([
 
 function compare(bytes, codeSize, lengthTheirs, textTheirs, address) {
   const insn = decode(Uint8Array.from(bytes), 0, bytes.length, codeSize);
+  if (/^((data16|data32|addr32|addr16|rex(\.[WRXB]+)?|rep\w*|lock|[cdefgs]s) ?)+$/.test(textTheirs))
+    return { kind: 'split', ours: '' };
   if (insn === 'truncated') return { kind: 'truncated', ours: '' };
   const ours = disassemble(insn, address);
   if (textTheirs.includes('(bad)'))
     return insn.mnemonic === 'ud' || insn.mnemonic === 'gp' ? undefined : { kind: 'they-bad', ours };
   if (insn.mnemonic === 'ud' || insn.mnemonic === 'gp')
     return { kind: /\block /.test(textTheirs) ? 'lock-not-allowed' : 'we-bad', ours };
-  if (insn.length !== lengthTheirs) return { kind: 'length', ours };
-  const a = normalise(ours);
-  const b = normalise(textTheirs);
+  if (insn.length !== lengthTheirs) return { kind: /^fwait/.test(ours) ? 'expected' : 'length', ours };
+  // objdump does not wrap a target at 64 KiB.
+  const target = insn.operands[0];
+  const wrap = (text) => (target?.kind === 'rel' && target.size === 2 ? text.replace(/0x\w*?(\w{1,4})$/, '$1') : text);
+  const a = wrap(normalise(ours)).replace(/ 0+(?=\w)/, ' ');
+  const b = wrap(normalise(textTheirs)).replace(/ 0+(?=\w)/, ' ');
   if (a === b) return undefined;
+  const known = EXPECTED.find(([mine, other]) => mine.test(a) && other.test(textTheirs));
+  if (known !== undefined) return { kind: 'expected', ours };
   return { kind: a.split(' ')[0] === b.split(' ')[0] ? 'operands' : 'mnemonic', ours };
 }
+
+/** Whether an encoding is defined is for judge-decoder-native to say: objdump knows all features of all processors. */
+const FAILURES = new Set(['length', 'mnemonic', 'operands', 'truncated']);
+let failures = 0;
 
 /** Counts by kind, and shows the first few of every kind and mnemonic. */
 class Report {
@@ -158,10 +177,10 @@ class Report {
   add(result, bytes, codeSize, theirs) {
     this.total++;
     if (result === undefined) return;
-    if (result.kind === 'lock-not-allowed')
-      return void this.counts.set(result.kind, (this.counts.get(result.kind) ?? 0) + 1);
     this.counts.set(result.kind, (this.counts.get(result.kind) ?? 0) + 1);
-    const name = `${codeSize} ${result.kind} ${(result.kind === 'we-bad' ? theirs : result.ours).replace(NOISE, '').split(/\s/)[0]}`;
+    if (!FAILURES.has(result.kind)) return;
+    failures++;
+    const name = `${codeSize} ${result.kind} ${result.ours.replace(NOISE, '').split(/\s/)[0]}`;
     const entry = this.seen.get(name) ?? { count: 0, first: '' };
     if (entry.count++ === 0)
       entry.first = `${Buffer.from(bytes).toString('hex')}  ours: ${result.ours}  theirs: ${theirs}`;
@@ -178,7 +197,11 @@ class Report {
 
 async function* lines(args) {
   const child = spawn('objdump', args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  yield* createInterface({ input: child.stdout });
+  try {
+    yield* createInterface({ input: child.stdout });
+  } finally {
+    child.kill();
+  }
 }
 
 async function judgeSamples(samples, codeSize, title) {
@@ -241,8 +264,12 @@ async function judgeElf(file) {
 for (const file of options.elf) await judgeElf(file);
 if (options.elf.length === 0) {
   for (const codeSize of [64, 32, 16]) {
-    await judgeSamples(rowSamples(codeSize), codeSize, `rows, ${codeSize}-bit`);
-    const samples = Array.from({ length: Number(options.random) }, () => randomSample(codeSize));
+    await judgeSamples(rowSamples(codeSize, options.seed), codeSize, `rows, ${codeSize}-bit`);
+    const samples = randomSamples(codeSize, Number(options.random), options.seed);
     await judgeSamples(samples, codeSize, `random, ${codeSize}-bit`);
   }
+}
+if (failures > 0) {
+  console.log(`${failures} unexpected differences`);
+  process.exitCode = 1;
 }

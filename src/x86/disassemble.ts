@@ -103,7 +103,13 @@ function isMovabs(insn: Insn): boolean {
 /** A moffs: MOV of the accumulator and a bare address of full width. Told by its length: there is no ModRM or SIB. */
 function isOffset(insn: Insn, memory: MemoryOperand): boolean {
   if (memory.base !== NO_REGISTER || memory.index !== NO_REGISTER) return false;
-  return insn.addressSize === 8 && insn.length >= 9 && insn.operands.every((operand) => isAccumulatorOrMemory(operand));
+  const accumulator = insn.operands.find((operand) => operand.kind === 'reg')?.size ?? 0;
+  const prefixes = (accumulator === 2 || accumulator === 8 ? 1 : 0) + (memory.seg === SEG.ds ? 0 : 1);
+  return (
+    insn.addressSize === 8 &&
+    insn.length >= 9 + prefixes &&
+    insn.operands.every((operand) => isAccumulatorOrMemory(operand))
+  );
 }
 
 function isAccumulatorOrMemory(operand: Operand): boolean {
