@@ -27,7 +27,7 @@ export const KERNEL_CS32 = 0x50;
 
 const RAM_BYTES = 0x400000;
 
-const code = readFileSync(process.env['TRAPEZE_RUNTIME'] ?? new URL('../../runtime.wasm', import.meta.url));
+const code = readFileSync(process.env.TRAPEZE_RUNTIME ?? new URL('../../runtime.wasm', import.meta.url));
 const module = new WebAssembly.Module(code);
 
 type Routine = (...values: (number | bigint)[]) => number;
