@@ -21,6 +21,8 @@ const clampUnsigned = (v: bigint, bits: number): bigint => {
   const end = 1n << BigInt(bits);
   return v >= end ? end - 1n : v < 0n ? 0n : v;
 };
+/** The first where `isFirst`, else the second. */
+const choose = (isFirst: boolean, a: bigint, b: bigint): bigint => (isFirst ? a : b);
 const mask = (v: boolean): bigint => (v ? -1n : 0n);
 
 /** One lane of two, with the lane's width. */
@@ -32,10 +34,10 @@ const pairs: Record<string, (a: bigint, b: bigint, bits: number) => bigint> = {
   add_sat_u: (a, b, n) => clampUnsigned(a + b, n),
   sub_sat_s: (a, b, n) => clampSigned(s(a, n) - s(b, n), n),
   sub_sat_u: (a, b, n) => clampUnsigned(a - b, n),
-  min_s: (a, b, n) => (s(a, n) < s(b, n) ? a : b),
-  min_u: (a, b) => (a < b ? a : b),
-  max_s: (a, b, n) => (s(a, n) > s(b, n) ? a : b),
-  max_u: (a, b) => (a > b ? a : b),
+  min_s: (a, b, n) => choose(s(a, n) < s(b, n), a, b),
+  min_u: (a, b) => choose(a < b, a, b),
+  max_s: (a, b, n) => choose(s(a, n) > s(b, n), a, b),
+  max_u: (a, b) => choose(a > b, a, b),
   avgr_u: (a, b) => (a + b + 1n) >> 1n,
   q15mulr_sat_s: (a, b, n) => clampSigned((s(a, n) * s(b, n) + 0x4000n) >> 15n, n),
   eq: (a, b) => mask(a === b),
