@@ -43,10 +43,10 @@ const fromMmx = (routine: string, half: boolean): Definition =>
   simd((b, i) => {
     const [dst, src] = i.operands;
     const v = splat64(b, readMmx(b, src));
+    if (isMmx(src)) enterMmx(b);
     const result = arithmetic(b, () => b.call(routine, 'v128', v));
     if (half) b.writeLow(dst, 8, low64(b, result));
     else b.write(dst, result);
-    if (isMmx(src)) enterMmx(b);
   });
 
 /** CVT(T)PS2PI, CVT(T)PD2PI: two integers in the low half of the routine's result. */
@@ -54,7 +54,9 @@ const toMmx = (routine: string, half: boolean, truncate: 0 | 1): Definition =>
   simd((b, i) => {
     const [dst, src] = i.operands;
     if (!isMmx(dst)) throw new TypeError(`${routine} into something else than MMX`);
-    const v = half ? zeroExtend(b, b.readLow(src, 8)) : readVector(b, src);
+    const v = b.now(half ? zeroExtend(b, b.readLow(src, 8)) : readVector(b, src));
+    // The change to MMX state happens even if #XM follows.
+    enterMmx(b);
     const result = arithmetic(b, () => integers(b, routine, v, truncate));
     writeMmx(b, dst, low64(b, result));
   });
