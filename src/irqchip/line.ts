@@ -28,5 +28,26 @@ export class SharedLine {
   }
 }
 
+/** A line that can be cut: while cut it is low, whatever its device drives. */
+export class GatedLine implements IrqLine {
+  readonly #target: IrqLine;
+  #level = false;
+  #open = true;
+
+  constructor(target: IrqLine) {
+    this.#target = target;
+  }
+
+  set(asserted: boolean): void {
+    this.#level = asserted;
+    if (this.#open) this.#target.set(asserted);
+  }
+
+  set open(open: boolean) {
+    this.#open = open;
+    this.#target.set(open && this.#level);
+  }
+}
+
 /** A line that leads nowhere. */
 export const NO_LINE: IrqLine = { set() {} };

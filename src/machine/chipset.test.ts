@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ManualClock } from '../base/clock.js';
 import type { IoSize } from '../base/io.js';
 import { StateError } from '../base/state.js';
+import { flatDma } from '../device/dma.js';
 import { type Chipset, type ChipsetState, createChipset } from './chipset.js';
 
 const CLOCK_STEP_NS = 10_000;
@@ -31,6 +32,7 @@ function makeRig(vcpus = 1): Rig {
     serial: [{ write: (bytes) => serial.push(...bytes) }],
     debugConsole: { port: 0x402, backend: { write: (bytes) => log.push(`debug ${bytes[0]}`) } },
     debugExit: true,
+    memory: flatDma(new Uint8Array(1 << 20)),
   });
   return { clock, chipset, log, serial };
 }

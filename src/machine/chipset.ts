@@ -10,6 +10,8 @@ import { Bus } from '../device/bus/bus.js';
 import { ANY_SIZE, BYTE } from '../device/bus/pio.js';
 import { AcpiPm, type AcpiPmState } from '../device/chipset/acpi-pm.js';
 import { DEBUG_EXIT_PORT, debugConsole, debugExit } from '../device/chipset/debug-port.js';
+import { FwCfg, type FwCfgState } from '../device/chipset/fw-cfg.js';
+import { Hpet, type HpetState } from '../device/chipset/hpet.js';
 import { I8042, type I8042State } from '../device/chipset/i8042.js';
 import { Pit, type PitState } from '../device/chipset/pit.js';
 import { Rtc, type RtcState } from '../device/chipset/rtc.js';
@@ -22,6 +24,7 @@ import {
 } from '../device/chipset/system-control.js';
 import { Uart16550, type UartState } from '../device/chipset/uart-16550.js';
 import type { MachineEvents } from '../device/device.js';
+import type { DmaMemory } from '../device/dma.js';
 import type { PciFunction, PciFunctionState } from '../device/pci/function.js';
 import { createHostBridge } from '../device/pci/i440fx.js';
 import { PciBus, swizzle } from '../device/pci/pci-bus.js';
@@ -29,9 +32,11 @@ import { Piix3 } from '../device/pci/piix3.js';
 import { Piix4Pm } from '../device/pci/piix4-pm.js';
 import { assignResources } from '../device/pci/resources.js';
 import { Irqchip, type IrqchipState } from '../irqchip/irqchip.js';
-import type { IrqLine } from '../irqchip/line.js';
+import { GatedLine, type IrqLine } from '../irqchip/line.js';
 import * as acpi from '../spec/acpi.js';
 import * as apic from '../spec/apic.js';
+import { FW_CFG_DMA_PORT, FW_CFG_PORT } from '../spec/fw-cfg.js';
+import { HPET_BASE, HPET_SIZE } from '../spec/hpet.js';
 import { KBC_COMMAND_PORT, KBC_DATA_PORT, KEYBOARD_IRQ, MOUSE_IRQ } from '../spec/i8042.js';
 import { PIT_PORT, SYSTEM_CONTROL_B_PORT } from '../spec/i8254.js';
 import { ELCR_PORT, PIC_MASTER_PORT, PIC_SLAVE_PORT } from '../spec/i8259.js';
@@ -59,6 +64,10 @@ export interface ChipsetOptions {
   readonly onSerialReady?: (index: number) => void;
   readonly debugConsole?: { readonly port: number; readonly backend: CharBackend };
   readonly debugExit?: boolean;
+  /** Guest RAM for devices that fetch by themselves; without it fw_cfg has no DMA. */
+  readonly memory?: DmaMemory;
+  /** Default true. */
+  readonly hpet?: boolean;
   /** Firmware runs first and sets up the chipset itself; otherwise it starts as firmware would leave it. */
   readonly firmware?: boolean;
 }
@@ -73,6 +82,9 @@ export interface ChipsetState extends SavedState {
   readonly pm: AcpiPmState;
   readonly smbus: SmbusState;
   readonly systemControl: SystemControlState;
+  readonly fwCfg: FwCfgState;
+  /** null: the machine has none. */
+  readonly hpet: HpetState | null;
   readonly uarts: UartState[];
   readonly pciAddress: number;
   /** By slot * 8 + function. */
@@ -91,10 +103,12 @@ export class Chipset {
   readonly pci: PciBus;
   readonly pm: AcpiPm;
   readonly i8042: I8042;
+  readonly fwCfg: FwCfg;
   readonly events: MachineEvents;
   readonly #options: ChipsetOptions;
   readonly #pit: Pit;
   readonly #rtc: Rtc;
+  readonly #hpet: Hpet | undefined;
   readonly #smbus = new Smbus();
   readonly #systemControl: SystemControl;
   readonly #piix3: Piix3;
@@ -119,14 +133,31 @@ export class Chipset {
     });
     const irq = (number: number): IrqLine => this.irqchip.isaLine(number);
 
-    this.#pit = new Pit(clock, timers, irq(0));
+    // HPET legacy replacement takes these two wires over.
+    const pitLine = new GatedLine(irq(0));
+    const rtcLine = new GatedLine(irq(RTC_IRQ));
+    this.#pit = new Pit(clock, timers, pitLine);
     this.#rtc = new Rtc({
       clock,
       timers,
-      irq: irq(RTC_IRQ),
+      irq: rtcLine,
       wallClockMs: options.wallClockMs,
       ramSizeBytes: options.ramSizeBytes,
     });
+    if (options.hpet ?? true) {
+      this.#hpet = new Hpet({
+        clock,
+        timers,
+        legacyLines: [irq(0), irq(RTC_IRQ)],
+        gsiLine: (gsi) => this.irqchip.gsiLine(gsi),
+        onLegacyReplacement: (on) => {
+          pitLine.open = !on;
+          rtcLine.open = !on;
+        },
+      });
+      bus.mmio.claim({ base: HPET_BASE, size: HPET_SIZE, handler: this.#hpet });
+    }
+    this.fwCfg = new FwCfg(options.memory);
     this.#systemControl = new SystemControl(() => events.reset());
     this.i8042 = new I8042({
       keyboardIrq: irq(KEYBOARD_IRQ),
@@ -183,6 +214,8 @@ export class Chipset {
   reset(): void {
     this.#pit.reset();
     this.#rtc.reset();
+    this.#hpet?.reset();
+    this.fwCfg.reset();
     this.i8042.reset();
     this.pm.reset();
     this.#smbus.reset();
@@ -208,6 +241,8 @@ export class Chipset {
       pm: this.pm.save(),
       smbus: this.#smbus.save(),
       systemControl: this.#systemControl.save(),
+      fwCfg: this.fwCfg.save(),
+      hpet: this.#hpet?.save() ?? null,
       uarts: this.uarts.map((uart) => uart.save()),
       pciAddress: this.pci.address,
       pci,
@@ -237,6 +272,9 @@ export class Chipset {
     this.pm.restore(state.pm);
     this.#smbus.restore(state.smbus);
     this.#systemControl.restore(state.systemControl);
+    this.fwCfg.restore(state.fwCfg);
+    if ((state.hpet === null) !== (this.#hpet === undefined)) throw new StateError('saved state differs in its HPET');
+    if (state.hpet !== null) this.#hpet?.restore(state.hpet);
     for (const [i, uart] of this.uarts.entries()) uart.restore(state.uarts[i]);
     // Last: restored devices drove their lines again, the controllers' own latches win.
     this.irqchip.restore(state.irqchip);
@@ -264,6 +302,10 @@ export class Chipset {
     pio.claim({ first: PCI_CONFIG_ADDRESS_PORT, count: 4, sizes: [4], handler: this.pci.addressPort });
     pio.claim({ first: acpi.RESET_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.resetPort });
     pio.claim({ first: PCI_CONFIG_DATA_PORT, count: 4, sizes: ANY_SIZE, handler: this.pci.dataPort });
+    pio.claim({ first: FW_CFG_PORT, count: 2, sizes: [1, 2], handler: this.fwCfg.ports });
+    if (this.#options.memory !== undefined) {
+      pio.claim({ first: FW_CFG_DMA_PORT, count: 8, sizes: [4], handler: this.fwCfg.dmaPorts });
+    }
     const { debugConsole: console } = this.#options;
     if (console !== undefined) {
       pio.claim({ first: console.port, count: 1, sizes: BYTE, handler: debugConsole(console.backend) });
