@@ -76,7 +76,7 @@ import {
   OUTSIDE,
 } from './descriptor';
 import { getRflags } from './flags';
-import { mmuIndexImplicit, mmuIndexOf, updateKey } from './key';
+import { mmuIndexImplicit, mmuIndexOf, updateKey, updateKeyCode64 } from './key';
 import { GP, NP, raiseError } from './raise';
 import { commitPointer, openCurrentStack, openStack, push } from './stack';
 import { switchThroughGate } from './task';
@@ -116,7 +116,8 @@ export function deliverEvent(
   if (result != 0) return result;
   store<i32>(CPU_BASE + HALTED, 0);
   store<i32>(CPU_BASE + INTERRUPT_SHADOW, 0);
-  updateKey();
+  if (isLong()) updateKeyCode64();
+  else updateKey();
   return 0;
 }
 

@@ -62,7 +62,7 @@ import {
   OUTSIDE,
 } from './descriptor';
 import { setFlags } from './flags';
-import { mmuIndexOf, updateKey } from './key';
+import { mmuIndexOf, updateKey, updateKeyCode64 } from './key';
 import { GP, NP, raiseError, raiseGp0, SS } from './raise';
 import { commitPointer, discard, openCurrentStack, openStack, peek } from './stack';
 import { returnFromTask } from './task';
@@ -78,7 +78,8 @@ function loadFlags(image: u64, mask: u64): void {
 
 function finish(): i32 {
   store<i32>(CPU_BASE + NMI_BLOCKED, 0);
-  updateKey();
+  if (isCode64()) updateKeyCode64();
+  else updateKey();
   return STATUS_MISS;
 }
 

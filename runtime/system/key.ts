@@ -14,11 +14,13 @@ import {
   KEY_CODE_BREAKPOINT,
   KEY_CODE32,
   KEY_CODE64,
+  KEY_CPL_MASK,
   KEY_CPL_SHIFT,
   KEY_DATA_BREAKPOINT,
   KEY_FLAT,
   KEY_FPU_TRAP,
   KEY_LONG,
+  KEY_MMU_MASK,
   KEY_MMU_SHIFT,
   KEY_NO_SSE,
   KEY_PROTECTED,
@@ -102,16 +104,42 @@ export function mmuIndexImplicit(): i32 {
   return (load<u64>(CPU_BASE + CR4) & CR4_SMAP) != 0 ? MMU_SUPERVISOR_SMAP : MMU_SUPERVISOR;
 }
 
+/** What follows RFLAGS and CPL: TF, VM, the MMU index, alignment checks. */
+function flagsKey(cpl: i32): i32 {
+  const rflags = load<u64>(CPU_BASE + RFLAGS);
+  let key = mmuIndexOf(cpl) << KEY_MMU_SHIFT;
+  if (rflags & RFLAGS_VM) key |= KEY_VM86;
+  if (rflags & RFLAGS_TF) key |= KEY_TRAP;
+  if (cpl == 3 && (rflags & RFLAGS_AC) != 0 && (load<u64>(CPU_BASE + CR0) & CR0_AM) != 0) key |= KEY_ALIGN;
+  return key;
+}
+
+const FLAGS_KEY: i32 = KEY_MMU_MASK | KEY_VM86 | KEY_TRAP | KEY_ALIGN;
+const SEGMENT_KEY: i32 = KEY_CODE64 | KEY_CODE32 | KEY_STACK32 | KEY_FLAT | KEY_CPL_MASK;
+
+/** `updateKey` where only RFLAGS changed. */
+export function updateFlagsKey(): void {
+  store<i32>(
+    CPU_BASE + BLOCK_KEY,
+    (load<i32>(CPU_BASE + BLOCK_KEY) & ~FLAGS_KEY) | flagsKey(load<i32>(CPU_BASE + CPL)),
+  );
+}
+
+/** `updateKey` on entering 64-bit code, where only RFLAGS, CPL, CS and SS changed: the way of every system call. */
+export function updateKeyCode64(): void {
+  const cpl = load<i32>(CPU_BASE + CPL);
+  const kept = load<i32>(CPU_BASE + BLOCK_KEY) & ~(FLAGS_KEY | SEGMENT_KEY);
+  store<i32>(CPU_BASE + BLOCK_KEY, kept | KEY_CODE64 | KEY_FLAT | (cpl << KEY_CPL_SHIFT) | flagsKey(cpl));
+}
+
 /** Recomputes BLOCK_KEY. KEY_SINGLE belongs to the engine and is kept. */
 export function updateKey(): void {
   const cr0 = load<u64>(CPU_BASE + CR0);
   const cr4 = load<u64>(CPU_BASE + CR4);
-  const rflags = load<u64>(CPU_BASE + RFLAGS);
   const cpl = load<i32>(CPU_BASE + CPL);
   const cs = load<u32>(CPU_BASE + SEGMENT + SEG_CS * SEGMENT_STRIDE + SEGMENT_ATTRIBUTES);
   const isLong = (load<u64>(CPU_BASE + EFER) & EFER_LMA) != 0;
-  let key =
-    (load<i32>(CPU_BASE + BLOCK_KEY) & KEY_SINGLE) | (cpl << KEY_CPL_SHIFT) | (mmuIndexOf(cpl) << KEY_MMU_SHIFT);
+  let key = (load<i32>(CPU_BASE + BLOCK_KEY) & KEY_SINGLE) | (cpl << KEY_CPL_SHIFT) | flagsKey(cpl);
   if (isLong) key |= KEY_LONG;
   if (isLong && (cs & ATTRIBUTE_L) != 0) {
     key |= KEY_CODE64 | KEY_FLAT;
@@ -121,11 +149,8 @@ export function updateKey(): void {
     key |= flatness();
   }
   if (cr0 & CR0_PE) key |= KEY_PROTECTED;
-  if (rflags & RFLAGS_VM) key |= KEY_VM86;
-  if (rflags & RFLAGS_TF) key |= KEY_TRAP;
   if (cr0 & CR0_EM_TS) key |= KEY_FPU_TRAP;
   if ((cr4 & CR4_OSFXSR) == 0) key |= KEY_NO_SSE;
   if ((load<u32>(CPU_BASE + MXCSR) & 0x1f80) != 0x1f80) key |= KEY_SSE_UNMASKED;
-  if (cpl == 3 && (cr0 & CR0_AM) != 0 && (rflags & RFLAGS_AC) != 0) key |= KEY_ALIGN;
   store<i32>(CPU_BASE + BLOCK_KEY, key | breakpoints(cr4));
 }

@@ -20,7 +20,7 @@ import {
   systemFlags,
 } from './cpu';
 import { getRflags, setFlags } from './flags';
-import { updateKey } from './key';
+import { updateFlagsKey } from './key';
 import { raise, raiseGp0, UD } from './raise';
 
 /** May IF be changed here? Real mode always; else CPL (3 in virtual-8086 mode) must not exceed IOPL. */
@@ -68,7 +68,7 @@ export function popf(image: u64, size: i32): i32 {
   const flags = (old & ~mask & ~FLAG_RF) | (image & mask);
   setFlags(image as u32);
   setSystemFlags(flags);
-  if ((old ^ flags) & (FLAG_TF | FLAG_AC)) updateKey();
+  if ((old ^ flags) & (FLAG_TF | FLAG_AC)) updateFlagsKey();
   return 0;
 }
 
@@ -76,7 +76,7 @@ function setAc(on: boolean): i32 {
   if (!isProtected() || cpl() != 0) return raise(UD);
   const flags = systemFlags();
   setSystemFlags(on ? flags | FLAG_AC : flags & ~FLAG_AC);
-  updateKey();
+  updateFlagsKey();
   return 0;
 }
 

@@ -52,7 +52,8 @@ export function loadSegmentRegister(seg: i32, selector: i32): i32 {
   if (!isProtected()) setRealSegment(seg, sel);
   else if (isVm86()) setVm86Segment(seg, sel);
   else result = seg == SEG_SS ? loadStack(sel) : loadData(seg, sel);
-  if (result == 0) updateKey();
+  // 64-bit code looks at none of them.
+  if (result == 0 && !isCode64()) updateKey();
   return result;
 }
 

@@ -41,7 +41,7 @@ import {
   systemFlags,
 } from './cpu';
 import { getRflags, setFlags } from './flags';
-import { updateKey } from './key';
+import { updateKey, updateKeyCode64 } from './key';
 import { raise, raiseGp0, UD } from './raise';
 
 const EFER_SCE: u64 = 1;
@@ -72,7 +72,7 @@ export function syscall(next: u64): i32 {
   flatSegment(SEG_CS, selector & 0xfffc, CODE64);
   flatSegment(SEG_SS, (selector + 8) & 0xfffc, DATA32);
   store<i32>(CPU_BASE + CPL, 0);
-  updateKey();
+  updateKeyCode64();
   return STATUS_MISS;
 }
 
@@ -95,7 +95,8 @@ export function sysret(size: i32): i32 {
   }
   flatSegment(SEG_SS, ((selector + 8) & 0xffff) | 3, DATA32 | DPL3);
   store<i32>(CPU_BASE + CPL, 3);
-  updateKey();
+  if (size == 8) updateKeyCode64();
+  else updateKey();
   return STATUS_MISS;
 }
 

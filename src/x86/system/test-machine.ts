@@ -5,6 +5,7 @@
  *   0x1000 page tables  0x4000 GDT  0x5000 IDT  0x7000 TSS  0x10000 kernel stack (grows down)  0x20000 interrupt stack
  *   0x200000-0x3fffff pages of CPL 3; everything below belongs to CPL 0
  */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import * as S from '../state.js';
 import { writeCpuidTable } from './cpuid-profile.js';
@@ -70,7 +71,13 @@ export class TestMachine {
 
   call(name: string, ...values: (number | bigint)[]): number {
     this.put32(S.STATUS, 0);
-    return this.routine(name)(...values);
+    this.routine('updateKey')();
+    const result = this.routine(name)(...values);
+    // Whatever a routine did, it left the key that the whole state gives.
+    const key = this.get32(S.BLOCK_KEY);
+    this.routine('updateKey')();
+    assert.equal(key, this.get32(S.BLOCK_KEY), `block key after ${name}`);
+    return result;
   }
 
   get32(offset: number): number {
