@@ -61,15 +61,16 @@ const compare = (operation: number, pops: number, quiet: 0 | 1): Definition =>
     remember(b, src);
   });
 
-/** FCOMI, FUCOMI: flags, unless an unmasked invalid operation leaves them. */
+/**
+ * FCOMI, FUCOMI. The flags are set even when an unmasked exception stops the pop, as AMD's processors do it; Intel's
+ * manual keeps them then.
+ */
 const compareFlags = (pops: boolean, quiet: 0 | 1): Definition =>
   x87((b, i) => {
     const flags = b.call('x87_fcomi', 'i32', b.registerNumber(stack(i.operands[1])), b.i32(quiet));
-    const done = b.call('x87_store_ok', 'i32');
-    const old = b.flagsWord();
-    if (pops) b.ifThen(done, () => act(b, 'fpu_pop'));
+    if (pops) b.ifThen(b.call('x87_store_ok', 'i32'), () => act(b, 'fpu_pop'));
     remember(b);
-    b.setFlags(b.select(done, flags, old));
+    b.setFlags(flags);
   });
 
 /** FCMOVcc; the condition is the integer one on RFLAGS. */
