@@ -1,7 +1,5 @@
 // Conversions of SSE between integers, singles and doubles; CVT* and CVTT*. Operands and results are raw bits.
-import {
-  denormal32, denormal64, fromInteger, narrowConvert, special, toInteger, widen, widenConvert,
-} from './core';
+import { denormal32, denormal64, fromInteger, narrowConvert, toInteger, widen, widenConvert } from './core';
 import { DAZ, IE, isPlain, isSettled, mxcsr, PE, PM, raise } from './mxcsr';
 
 export function f32_to_f64(a: u32): u64 {

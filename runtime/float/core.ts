@@ -6,8 +6,18 @@
 // Intel SDM Vol. 1, "Operating on NaNs", "Numeric Overflow", "Numeric Underflow", "Exception Priority".
 import { DAZ, DE, FTZ, IE, mxcsr, OE, OM, PE, raise, roundingControl, UE, UM, ZE } from './mxcsr';
 import {
-  addParts, divideParts, multiplyParts, resultExponent, resultHi, resultSign, roundedCarry, roundedInexact, roundedSig,
-  roundResult, setNormalized, squareRootParts,
+  addParts,
+  divideParts,
+  multiplyParts,
+  resultExponent,
+  resultHi,
+  resultSign,
+  roundedCarry,
+  roundedInexact,
+  roundedSig,
+  roundResult,
+  setNormalized,
+  squareRootParts,
 } from './round';
 
 export const ADD = 0;

@@ -1,16 +1,42 @@
 // FADD FMUL FSUB FDIV and their kin, FSQRT, FCHS, FABS.
 // Intel SDM Vol. 2A, "FADD/FADDP/FIADD" and following; Vol. 1, "Exception Priority".
-import {
-  addParts, divideParts, multiplyParts, resultHi, setNormalized, squareRootParts,
-} from '../float/round';
+import { addParts, divideParts, multiplyParts, resultHi, setNormalized, squareRootParts } from '../float/round';
 import { compareNumbers } from './compare';
 import {
-  classify, DENORMAL, exponentOf, INFINITY, invalid, pack, setFromDouble, setFromSingle, setInteger,
-  setSignedInfinity, setSignedZero, SIGN, signOf, significandOf, takeNan, takeNans, ZERO,
+  classify,
+  DENORMAL,
+  exponentOf,
+  INFINITY,
+  invalid,
+  pack,
+  SIGN,
+  setFromDouble,
+  setFromSingle,
+  setInteger,
+  setSignedInfinity,
+  setSignedZero,
+  significandOf,
+  signOf,
+  takeNan,
+  takeNans,
+  ZERO,
 } from './number';
 import {
-  begin, DE, head, headOf, isEmpty, isStopped, mantissa, mantissaOf, pop, raise, roundingMode,
-  setNumber, underflowStack, writeNumber, ZE,
+  begin,
+  DE,
+  head,
+  headOf,
+  isEmpty,
+  isStopped,
+  mantissa,
+  mantissaOf,
+  pop,
+  raise,
+  roundingMode,
+  setNumber,
+  underflowStack,
+  writeNumber,
+  ZE,
 } from './state';
 
 // Operations as in the reg field of D8: the value is ST(dst) op ST(src); the reversed ones are ST(src) op ST(dst).
@@ -85,7 +111,9 @@ function isReversed(operation: i32): bool {
  * 7 src / dst. DC and DE forms therefore exchange 4 with 5 and 6 with 7, as their mnemonics do.
  */
 export function x87_arith(operation: i32, dst: i32, src: i32): void {
-  if (operation == COMPARE || operation == COMPARE_POP) return compareWith(operation, mantissaOf(src), headOf(src), false, isEmpty(src));
+  if (operation == COMPARE || operation == COMPARE_POP) {
+    return compareWith(operation, mantissaOf(src), headOf(src), false, isEmpty(src));
+  }
   begin();
   if (isEmpty(dst) || isEmpty(src)) underflowStack();
   else if (isReversed(operation)) compute(operation, mantissaOf(src), headOf(src), mantissaOf(dst), headOf(dst), false);

@@ -1,11 +1,27 @@
 // FCOM FUCOM FTST FXAM FCOMI FUCOMI FCMOV.
 // Intel SDM Vol. 2A, "FCOM/FCOMP/FCOMPP", "FCOMI/FCOMIP/FUCOMI/FUCOMIP", "FXAM".
+import { classify, DENORMAL, INFINITY, NORMAL, QUIET_NAN, signOf, UNSUPPORTED, ZERO } from './number';
 import {
-  classify, DENORMAL, INFINITY, NORMAL, QUIET_NAN, signOf, UNSUPPORTED, ZERO,
-} from './number';
-import {
-  begin, beginQuietly, C0, C1, C2, C3, DE, headOf, IE, isEmpty, isStopped, mantissaOf, pop, raise, setNumber,
-  setStatusBits, SF, statusBits, underflowStack, writeNumber,
+  begin,
+  beginQuietly,
+  C0,
+  C1,
+  C2,
+  C3,
+  DE,
+  headOf,
+  IE,
+  isEmpty,
+  isStopped,
+  mantissaOf,
+  pop,
+  raise,
+  SF,
+  setNumber,
+  setStatusBits,
+  statusBits,
+  underflowStack,
+  writeNumber,
 } from './state';
 
 const LESS = C0;

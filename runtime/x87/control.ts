@@ -2,7 +2,18 @@
 // Intel SDM Vol. 1, "x87 FPU Tag Word"; Vol. 3A, "MMX State and the x87 FPU"-related rules of "Effect of MMX
 // Instructions on the x87 FPU Tag Word".
 import {
-  CPU_BASE, CR0, FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_EMPTY, FPU_IP, FPU_OPCODE, FPU_STATUS, FPU_TOP,
+  CPU_BASE,
+  CR0,
+  FPR,
+  FPU_CONTROL,
+  FPU_CS,
+  FPU_DP,
+  FPU_DS,
+  FPU_EMPTY,
+  FPU_IP,
+  FPU_OPCODE,
+  FPU_STATUS,
+  FPU_TOP,
   STATUS_OK,
 } from '../../src/x86/state';
 import { raise as raiseException } from '../system/raise';
@@ -17,7 +28,7 @@ const CONTROL_MASK: u32 = 0x1f3f;
 const CONTROL_FIXED: u32 = 0x40;
 const TOP_BITS: u32 = 0x3800;
 
-/** Before a waiting instruction: #MF when an unmasked exception is pending. With CR0.NE clear it is an interrupt's matter. */
+/** Before a waiting instruction: #MF when an unmasked exception is pending; CR0.NE clear makes it an interrupt. */
 export function x87_check(): i32 {
   if ((statusBits() & ERROR_SUMMARY) == 0 || (load<u64>(CPU_BASE + CR0) & CR0_NE) == 0) return STATUS_OK;
   return raiseException(MF);

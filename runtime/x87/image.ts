@@ -8,10 +8,26 @@
 //   FNSTENV:  control, status, tags, instruction pointer, its selector and opcode, data pointer, its selector;
 //             seven dwords or seven words. FNSAVE: ST0-ST7 follow, 10 bytes each.
 import {
-  CPU_BASE, FPR, FPU_CONTROL, FPU_CS, FPU_DP, FPU_DS, FPU_EMPTY, FPU_IP, FPU_OPCODE, MXCSR, XMM,
+  CPU_BASE,
+  FPR,
+  FPU_CONTROL,
+  FPU_CS,
+  FPU_DP,
+  FPU_DS,
+  FPU_EMPTY,
+  FPU_IP,
+  FPU_OPCODE,
+  MXCSR,
+  XMM,
 } from '../../src/x86/state';
 import {
-  x87_fldcw, x87_fninit, x87_fnstcw, x87_fnstsw, x87_set_status_word, x87_set_tag_word, x87_tag_word,
+  x87_fldcw,
+  x87_fninit,
+  x87_fnstcw,
+  x87_fnstsw,
+  x87_set_status_word,
+  x87_set_tag_word,
+  x87_tag_word,
 } from './control';
 import { controlWord, top, updateSummary } from './state';
 

@@ -2,8 +2,29 @@
 // Intel SDM Vol. 2A, "FLD", "FLD1/FLDL2T/FLDL2E/FLDPI/FLDLG2/FLDLN2/FLDZ", "FBLD".
 import { setFromDouble, setFromSingle, setInteger, takeNan } from './number';
 import {
-  begin, controlWord, DE, headOf, IE, isEmpty, isStopped, mantissaOf, pop, pushNumber, raise, setEmpty,
-  setNumber, setRegister, setTop, SF, top, underflowStack, writeNumber, INDEFINITE, INDEFINITE_HEAD, head, mantissa,
+  begin,
+  controlWord,
+  DE,
+  head,
+  headOf,
+  IE,
+  INDEFINITE,
+  INDEFINITE_HEAD,
+  isEmpty,
+  isStopped,
+  mantissa,
+  mantissaOf,
+  pop,
+  pushNumber,
+  raise,
+  SF,
+  setEmpty,
+  setNumber,
+  setRegister,
+  setTop,
+  top,
+  underflowStack,
+  writeNumber,
 } from './state';
 
 /** The loaded number, whose memory format may have been denormal or a signaling NaN. */

@@ -2,10 +2,27 @@
 // Intel SDM Vol. 1, "Real Numbers and Non-Finite Numbers", "Unsupported Double Extended-Precision Floating-Point
 // Encodings and Pseudo-Denormals", "Operating on NaNs".
 import {
-  resultExponent, resultSign, roundedCarry, roundedInexact, roundedSig, roundedUp, roundResult, setNormalized,
+  resultExponent,
+  resultSign,
+  roundedCarry,
+  roundedInexact,
+  roundedSig,
+  roundedUp,
+  roundResult,
 } from '../float/round';
 import {
-  C1, controlWord, DE, IE, mantissa, OE, PE, precision, raise, roundingMode, setConditions, setIndefinite, setNumber, UE,
+  C1,
+  controlWord,
+  IE,
+  OE,
+  PE,
+  precision,
+  raise,
+  roundingMode,
+  setConditions,
+  setIndefinite,
+  setNumber,
+  UE,
 } from './state';
 
 export const SIGN: u32 = 0x8000;

@@ -3,14 +3,44 @@
 // of the store, with the same flags.
 // Intel SDM Vol. 2A, "FST/FSTP", "FIST/FISTP", "FISTTP", "FBSTP".
 import {
-  resultExponent, resultSign, roundedCarry, roundedInexact, roundedSig, roundedUp, roundResult, setNormalized,
+  resultExponent,
+  resultSign,
+  roundedCarry,
+  roundedInexact,
+  roundedSig,
+  roundedUp,
+  roundResult,
+  setNormalized,
 } from '../float/round';
 import {
-  classify, exponentOf, INFINITY, INTEGER_BIT, QUIET_NAN, SIGNALING_NAN, signOf, significandOf, UNSUPPORTED, ZERO,
+  classify,
+  exponentOf,
+  INFINITY,
+  INTEGER_BIT,
+  QUIET_NAN,
+  SIGNALING_NAN,
+  significandOf,
+  signOf,
+  UNSUPPORTED,
+  ZERO,
 } from './number';
 import {
-  begin, C1, controlWord, headOf, IE, INDEFINITE, INDEFINITE_HEAD, isEmpty, isStoreStopped, mantissaOf, OE, PE, raise,
-  roundingMode, SF, UE,
+  begin,
+  C1,
+  controlWord,
+  headOf,
+  IE,
+  INDEFINITE,
+  INDEFINITE_HEAD,
+  isEmpty,
+  isStoreStopped,
+  mantissaOf,
+  OE,
+  PE,
+  raise,
+  roundingMode,
+  SF,
+  UE,
 } from './state';
 
 export function x87_store_ok(): i32 {
@@ -22,8 +52,8 @@ function packSmall(keep: i32, largest: i32): u64 {
   const control = controlWord();
   const rounding = roundingMode();
   const fractionBits = keep - 1;
-  const sign = <u64>resultSign << (keep == 24 ? 31 : 63);
-  const infinity = <u64>(2 * largest + 1) << fractionBits;
+  const sign = (<u64>resultSign) << (keep == 24 ? 31 : 63);
+  const infinity = (<u64>(2 * largest + 1)) << fractionBits;
   const smallest = 1 - largest;
   let exponent = resultExponent;
   roundResult(keep, rounding);
@@ -37,7 +67,7 @@ function packSmall(keep: i32, largest: i32): u64 {
   if (resultExponent >= smallest) {
     const sig = roundedCarry ? roundedSig >> 1 : roundedSig;
     if (roundedInexact) raise(roundedUp ? PE | C1 : PE);
-    return sign | (<u64>(exponent + largest) << fractionBits) | (sig & ((1 << fractionBits) - 1));
+    return sign | ((<u64>(exponent + largest)) << fractionBits) | (sig & ((1 << fractionBits) - 1));
   }
   const tiny = resultExponent < smallest - 1 || !roundedCarry;
   if (tiny && (control & UE) == 0) {
@@ -52,15 +82,15 @@ function packSmall(keep: i32, largest: i32): u64 {
 function storeSmall(keep: i32, largest: i32): u64 {
   begin();
   const signPlace = keep == 24 ? 31 : 63;
-  const infinity = <u64>(2 * largest + 1) << (keep - 1);
-  const indefinite = (<u64>1 << signPlace) | infinity | (<u64>1 << (keep - 2));
+  const infinity = (<u64>(2 * largest + 1)) << (keep - 1);
+  const indefinite = ((<u64>1) << signPlace) | infinity | ((<u64>1) << (keep - 2));
   if (isEmpty(0)) {
     raise(IE | SF);
     return indefinite;
   }
   const m = mantissaOf(0);
   const h = headOf(0);
-  const sign = <u64>signOf(h) << signPlace;
+  const sign = (<u64>signOf(h)) << signPlace;
   const kind = classify(m, h);
   if (kind == ZERO) return sign;
   if (kind == INFINITY) return sign | infinity;
@@ -70,7 +100,7 @@ function storeSmall(keep: i32, largest: i32): u64 {
   }
   if (kind >= QUIET_NAN) {
     if (kind == SIGNALING_NAN) raise(IE);
-    return sign | infinity | (<u64>1 << (keep - 2)) | ((m & ~INTEGER_BIT) >> (64 - keep));
+    return sign | infinity | ((<u64>1) << (keep - 2)) | ((m & ~INTEGER_BIT) >> (64 - keep));
   }
   setNormalized(signOf(h), exponentOf(m, h), significandOf(m), 0);
   return packSmall(keep, largest);
@@ -150,7 +180,7 @@ export function x87_fbstp_low(): u64 {
   const m = mantissaOf(0);
   const h = headOf(0);
   const kind = classify(m, h);
-  const sign = <i32>signOf(h) << 15;
+  const sign = (<i32>signOf(h)) << 15;
   let value: u64 = 0;
   if (kind != ZERO) {
     const exponent = exponentOf(m, h);

@@ -5,7 +5,10 @@
 //   native x87             records {u32 operation, u32 0, u64 operand, u8 image[112]} (FNSAVE image, 32-bit protected
 //                          format, padded) -> {u64 result, u64 result2, u8 image[112]}
 //   native x87 --list
+//   native error           records {u32 function, u32 0, u64 m0, u64 h0, u64 m1, u64 h1, u64 m, u64 h} -> {double}: the error of
+//                          the 80-bit number m, h as function(st0, st1), in units of its last place, by 113-bit arithmetic
 #define _GNU_SOURCE
+#include <quadmath.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -215,6 +218,46 @@ static int run_x87(void) {
   return 0;
 }
 
+// ---- the error of transcendental results ----
+static __float128 number(uint64_t mantissa, uint64_t head) {
+  const int field = head & 0x7fff;
+  const __float128 value = ldexpq((__float128)mantissa, (field ? field : 1) - 16383 - 63);
+  return head & 0x8000 ? -value : value;
+}
+
+static __float128 reference(uint32_t function, __float128 x, __float128 y) {
+  // Intel's pi of 66 bits, halved: 0x3.243f6a8885a308d3 / 2.
+  const __float128 half_pi = ((__float128)0x3243f6a8885a3ULL * 65536 + 0x08d3) * 0x1p-65Q;
+  int quotient = 0;
+  __float128 r = x;
+  if (function <= 2) r = fabsq(x) <= half_pi / 2 ? x : remquoq(x, half_pi, &quotient);
+  const __float128 sine = function <= 2 ? sinq(r) : 0, cosine = function <= 2 ? cosq(r) : 0;
+  const int q = quotient & 3;
+  switch (function) {
+    case 0: return q == 0 ? sine : q == 1 ? cosine : q == 2 ? -sine : -cosine;
+    case 1: return q == 0 ? cosine : q == 1 ? -sine : q == 2 ? -cosine : sine;
+    case 2: return q & 1 ? -cosine / sine : sine / cosine;
+    case 3: return atan2q(y, x);
+    case 4: return expm1q(x * M_LN2q);
+    case 5: return y * (fabsq(x - 1) < 0.25Q ? log1pq(x - 1) / M_LN2q : log2q(x));
+    // The 113-bit format would keep few bits of a small logarithm.
+    default: return fabsq(x) < 0x1p-130Q ? y * (x * 0x1p100Q / M_LN2q) * 0x1p-100Q : y * (log1pq(x) / M_LN2q);
+  }
+}
+
+static int run_error(void) {
+  struct { uint32_t function, zero; uint64_t m0, h0, m1, h1, m, h; } in;
+  while (fread(&in, sizeof in, 1, stdin) == 1) {
+    const __float128 exact = reference(in.function, number(in.m0, in.h0), number(in.m1, in.h1));
+    int exponent;
+    frexpq(exact, &exponent);
+    if (exponent < -16381) exponent = -16381;
+    const double error = (double)(fabsq(number(in.m, in.h) - exact) / ldexpq(1, exponent - 64));
+    fwrite(&error, sizeof error, 1, stdout);
+  }
+  return 0;
+}
+
 int main(int count, char **arguments) {
   if (count > 1 && strcmp(arguments[1], "--list") == 0) {
     for (size_t i = 0; i < SSE_COUNT; i++) puts(sse[i].name);
@@ -226,6 +269,7 @@ int main(int count, char **arguments) {
     return 0;
   }
   if (count > 1 && strcmp(arguments[1], "x87") == 0) return run_x87();
-  fputs("usage: native --list | sse | x87 [--list]\n", stderr);
+  if (count > 1 && strcmp(arguments[1], "error") == 0) return run_error();
+  fputs("usage: native --list | sse | x87 [--list] | error\n", stderr);
   return 2;
 }

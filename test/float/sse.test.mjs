@@ -1,4 +1,4 @@
-// SSE arithmetic of the runtime against the host's processor: results, MXCSR flags and unmasked exceptions, bit for bit.
+// SSE arithmetic of the runtime against the host's processor: results, MXCSR flags, unmasked exceptions, bit for bit.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

@@ -15,15 +15,36 @@ const BIAS = 16383;
 export function number80(random, near) {
   let exponent;
   switch (random.below(14)) {
-    case 0: exponent = 0; break;
-    case 1: exponent = 1 + random.below(3); break;
-    case 2: exponent = 0x7fff; break;
-    case 3: exponent = 0x7ffe - random.below(2); break;
-    case 4: case 5: exponent = BIAS - 2 + random.below(5); break;
-    case 6: exponent = BIAS + random.below(70); break;
-    case 7: case 8: case 9: case 10: exponent = near - 66 + random.below(133); break;
-    case 11: exponent = near - 1 + random.below(3); break;
-    default: exponent = random.below(0x8000);
+    case 0:
+      exponent = 0;
+      break;
+    case 1:
+      exponent = 1 + random.below(3);
+      break;
+    case 2:
+      exponent = 0x7fff;
+      break;
+    case 3:
+      exponent = 0x7ffe - random.below(2);
+      break;
+    case 4:
+    case 5:
+      exponent = BIAS - 2 + random.below(5);
+      break;
+    case 6:
+      exponent = BIAS + random.below(70);
+      break;
+    case 7:
+    case 8:
+    case 9:
+    case 10:
+      exponent = near - 66 + random.below(133);
+      break;
+    case 11:
+      exponent = near - 1 + random.below(3);
+      break;
+    default:
+      exponent = random.below(0x8000);
   }
   exponent = Math.min(0x7fff, Math.max(0, exponent));
   let mantissa = fraction(random, 63);
@@ -36,11 +57,16 @@ export function number80(random, near) {
 export function nearHead(random, { head }) {
   const exponent = head & 0x7fff;
   switch (random.below(8)) {
-    case 0: return BIAS - exponent;
-    case 1: return 0x7fff + BIAS - exponent;
-    case 2: return exponent + BIAS;
-    case 3: return exponent - BIAS;
-    default: return exponent;
+    case 0:
+      return BIAS - exponent;
+    case 1:
+      return 0x7fff + BIAS - exponent;
+    case 2:
+      return exponent + BIAS;
+    case 3:
+      return exponent - BIAS;
+    default:
+      return exponent;
   }
 }
 
@@ -104,6 +130,8 @@ export function compareState(view, runtime, image, { ignoreStatus = 0, skipRegis
 export function describe(image) {
   const hex = (value) => value.toString(16);
   const register = (i) => `${hex(image.readUInt16LE(36 + 10 * i))}:${hex(image.readBigUInt64LE(28 + 10 * i))}`;
-  return `cw ${hex(image.readUInt16LE(0))} sw ${hex(image.readUInt16LE(4))} tw ${hex(image.readUInt16LE(8))} `
-    + `st0 ${register(0)} st1 ${register(1)}`;
+  return (
+    `cw ${hex(image.readUInt16LE(0))} sw ${hex(image.readUInt16LE(4))} tw ${hex(image.readUInt16LE(8))} ` +
+    `st0 ${register(0)} st1 ${register(1)}`
+  );
 }

@@ -3,7 +3,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildNative, fraction, listOperations, loadRuntime, operand, randomSource, runNative } from './native.mjs';
-import { compareState, describe, IN_BYTES, loadState, nearHead, number80, OUT_BYTES, writeImage } from './x87-state.mjs';
+import {
+  compareState,
+  describe,
+  IN_BYTES,
+  loadState,
+  nearHead,
+  number80,
+  OUT_BYTES,
+  writeImage,
+} from './x87-state.mjs';
 
 const CASES = Number(process.env.FLOAT_CASES ?? 20000);
 const { program, reason } = buildNative();
@@ -26,46 +35,98 @@ const u64 = (value) => BigInt.asUintN(64, value);
 
 /** What the lifter will call for each instruction. `value` is the memory operand. */
 const calls = {
-  add: () => r.x87_arith(0, 0, 1), add_to: () => r.x87_arith(0, 1, 0), add_pop: () => r.x87_arith_pop(0, 1, 0),
-  add_self: () => r.x87_arith(0, 0, 0), mul: () => r.x87_arith(1, 0, 1), mul_pop: () => r.x87_arith_pop(1, 1, 0),
-  sub: () => r.x87_arith(4, 0, 1), subr: () => r.x87_arith(5, 0, 1), sub_to: () => r.x87_arith(4, 1, 0),
-  subr_to: () => r.x87_arith(5, 1, 0), div: () => r.x87_arith(6, 0, 1), divr: () => r.x87_arith(7, 0, 1),
-  div_pop: () => r.x87_arith_pop(6, 1, 0), divr_pop: () => r.x87_arith_pop(7, 1, 0),
-  sqrt: r.x87_fsqrt, chs: r.x87_fchs, abs: r.x87_fabs, tst: r.x87_ftst, xam: r.x87_fxam, rndint: r.x87_frndint,
-  scale: r.x87_fscale, xtract: r.x87_fxtract, prem: r.x87_fprem, prem1: r.x87_fprem1,
-  com: () => r.x87_fcom(1, 0, 0), comp: () => r.x87_fcom(1, 1, 0), compp: () => r.x87_fcom(1, 2, 0),
-  ucom: () => r.x87_fcom(1, 0, 1), ucompp: () => r.x87_fcom(1, 2, 1),
-  xch: () => r.x87_fxch(1), ffree: () => r.x87_ffree(1), incstp: r.x87_fincstp, decstp: r.x87_fdecstp,
-  ld_st: () => r.x87_fld_st(1), st_st: () => r.x87_fst_st(1),
-  stp_st: () => { r.x87_fst_st(1); if (r.x87_store_ok()) r.x87_pop(); },
-  nclex: r.x87_fnclex, ninit: r.x87_fninit,
-  ld1: () => r.x87_fld_const(0), ldl2t: () => r.x87_fld_const(1), ldl2e: () => r.x87_fld_const(2),
-  ldpi: () => r.x87_fld_const(3), ldlg2: () => r.x87_fld_const(4), ldln2: () => r.x87_fld_const(5),
-  ldz: () => r.x87_fld_const(6), emms: r.mmx_emms,
+  add: () => r.x87_arith(0, 0, 1),
+  add_to: () => r.x87_arith(0, 1, 0),
+  add_pop: () => r.x87_arith_pop(0, 1, 0),
+  add_self: () => r.x87_arith(0, 0, 0),
+  mul: () => r.x87_arith(1, 0, 1),
+  mul_pop: () => r.x87_arith_pop(1, 1, 0),
+  sub: () => r.x87_arith(4, 0, 1),
+  subr: () => r.x87_arith(5, 0, 1),
+  sub_to: () => r.x87_arith(4, 1, 0),
+  subr_to: () => r.x87_arith(5, 1, 0),
+  div: () => r.x87_arith(6, 0, 1),
+  divr: () => r.x87_arith(7, 0, 1),
+  div_pop: () => r.x87_arith_pop(6, 1, 0),
+  divr_pop: () => r.x87_arith_pop(7, 1, 0),
+  sqrt: r.x87_fsqrt,
+  chs: r.x87_fchs,
+  abs: r.x87_fabs,
+  tst: r.x87_ftst,
+  xam: r.x87_fxam,
+  rndint: r.x87_frndint,
+  scale: r.x87_fscale,
+  xtract: r.x87_fxtract,
+  prem: r.x87_fprem,
+  prem1: r.x87_fprem1,
+  com: () => r.x87_fcom(1, 0, 0),
+  comp: () => r.x87_fcom(1, 1, 0),
+  compp: () => r.x87_fcom(1, 2, 0),
+  ucom: () => r.x87_fcom(1, 0, 1),
+  ucompp: () => r.x87_fcom(1, 2, 1),
+  xch: () => r.x87_fxch(1),
+  ffree: () => r.x87_ffree(1),
+  incstp: r.x87_fincstp,
+  decstp: r.x87_fdecstp,
+  ld_st: () => r.x87_fld_st(1),
+  st_st: () => r.x87_fst_st(1),
+  stp_st: () => {
+    r.x87_fst_st(1);
+    if (r.x87_store_ok()) r.x87_pop();
+  },
+  nclex: r.x87_fnclex,
+  ninit: r.x87_fninit,
+  ld1: () => r.x87_fld_const(0),
+  ldl2t: () => r.x87_fld_const(1),
+  ldl2e: () => r.x87_fld_const(2),
+  ldpi: () => r.x87_fld_const(3),
+  ldlg2: () => r.x87_fld_const(4),
+  ldln2: () => r.x87_fld_const(5),
+  ldz: () => r.x87_fld_const(6),
+  emms: r.mmx_emms,
   mmx_move: () => {
     r.mmx_enter();
     view.setBigUint64(0x10000 + 1024 + 32, view.getBigUint64(0x10000 + 1024 + 16, true), true);
     r.mmx_write(2);
   },
-  add_f32: (v) => r.x87_arith_f32(0, i32(v)), mul_f32: (v) => r.x87_arith_f32(1, i32(v)),
-  sub_f64: (v) => r.x87_arith_f64(4, v), subr_f64: (v) => r.x87_arith_f64(5, v),
-  div_f32: (v) => r.x87_arith_f32(6, i32(v)), divr_f64: (v) => r.x87_arith_f64(7, v),
-  com_f32: (v) => r.x87_arith_f32(2, i32(v)), comp_f64: (v) => r.x87_arith_f64(3, v),
-  add_i16: (v) => r.x87_arith_int(0, i16(v)), mul_i32: (v) => r.x87_arith_int(1, BigInt(i32(v))),
-  subr_i32: (v) => r.x87_arith_int(5, BigInt(i32(v))), div_i16: (v) => r.x87_arith_int(6, i16(v)),
+  add_f32: (v) => r.x87_arith_f32(0, i32(v)),
+  mul_f32: (v) => r.x87_arith_f32(1, i32(v)),
+  sub_f64: (v) => r.x87_arith_f64(4, v),
+  subr_f64: (v) => r.x87_arith_f64(5, v),
+  div_f32: (v) => r.x87_arith_f32(6, i32(v)),
+  divr_f64: (v) => r.x87_arith_f64(7, v),
+  com_f32: (v) => r.x87_arith_f32(2, i32(v)),
+  comp_f64: (v) => r.x87_arith_f64(3, v),
+  add_i16: (v) => r.x87_arith_int(0, i16(v)),
+  mul_i32: (v) => r.x87_arith_int(1, BigInt(i32(v))),
+  subr_i32: (v) => r.x87_arith_int(5, BigInt(i32(v))),
+  div_i16: (v) => r.x87_arith_int(6, i16(v)),
   comp_i32: (v) => r.x87_arith_int(3, BigInt(i32(v))),
-  ld_f32: (v) => r.x87_fld_f32(i32(v)), ld_f64: (v) => r.x87_fld_f64(v),
-  ild_i16: (v) => r.x87_fild(i16(v)), ild_i32: (v) => r.x87_fild(BigInt(i32(v))), ild_i64: (v) => r.x87_fild(v),
+  ld_f32: (v) => r.x87_fld_f32(i32(v)),
+  ld_f64: (v) => r.x87_fld_f64(v),
+  ild_i16: (v) => r.x87_fild(i16(v)),
+  ild_i32: (v) => r.x87_fild(BigInt(i32(v))),
+  ild_i64: (v) => r.x87_fild(v),
   ldcw: (v) => r.x87_fldcw(Number(v & 0xffffn)),
-  st_f32: store(() => u32(r.x87_fst_f32()), false), stp_f64: store(() => u64(r.x87_fst_f64()), true),
+  st_f32: store(() => u32(r.x87_fst_f32()), false),
+  stp_f64: store(() => u64(r.x87_fst_f64()), true),
   stp_f80: store(() => [u64(r.x87_fst_mantissa()), u16(r.x87_fst_exponent())], true),
-  ist_i16: store(() => u16(r.x87_fist16(0)), false), ist_i32: store(() => u32(r.x87_fist32(0)), false),
-  istp_i64: store(() => u64(r.x87_fist64(0)), true), isttp_i16: store(() => u16(r.x87_fist16(1)), true),
-  isttp_i32: store(() => u32(r.x87_fist32(1)), true), isttp_i64: store(() => u64(r.x87_fist64(1)), true),
+  ist_i16: store(() => u16(r.x87_fist16(0)), false),
+  ist_i32: store(() => u32(r.x87_fist32(0)), false),
+  istp_i64: store(() => u64(r.x87_fist64(0)), true),
+  isttp_i16: store(() => u16(r.x87_fist16(1)), true),
+  isttp_i32: store(() => u32(r.x87_fist32(1)), true),
+  isttp_i64: store(() => u64(r.x87_fist64(1)), true),
   bstp: store(() => [u64(r.x87_fbstp_low()), u16(r.x87_fbstp_high())], true),
   comi: () => u32(r.x87_fcomi(1, 0)),
-  comip: () => { const flags = u32(r.x87_fcomi(1, 0)); if (r.x87_store_ok()) r.x87_pop(); return flags; },
-  ucomi: () => u32(r.x87_fcomi(1, 1)), cmov: () => r.x87_fcmov(1), cmov_not: () => r.x87_fcmov_not(1),
+  comip: () => {
+    const flags = u32(r.x87_fcomi(1, 0));
+    if (r.x87_store_ok()) r.x87_pop();
+    return flags;
+  },
+  ucomi: () => u32(r.x87_fcomi(1, 1)),
+  cmov: () => r.x87_fcmov(1),
+  cmov_not: () => r.x87_fcmov_not(1),
 };
 /** The operand and the operand's neighbours in the input record hold ten bytes for these. */
 const TEN_BYTES = { ld_f80: (low, high) => r.x87_fld_f80(low, high), bld: (low, high) => r.x87_fbld(low, high) };
@@ -73,7 +134,7 @@ const TEN_BYTES = { ld_f80: (low, high) => r.x87_fld_f80(low, high), bld: (low, 
 function memoryOperand(name, random) {
   if (name.includes('f32')) return operand(random, 23, 8, 127);
   if (name.includes('f64')) return operand(random, 52, 11, 1023);
-  if (name === 'ldcw') return BigInt(random.below(4) ? random.next() & 0xf7f | 0x40 : random.next() & 0xffff);
+  if (name === 'ldcw') return BigInt(random.below(4) ? (random.next() & 0xf7f) | 0x40 : random.next() & 0xffff);
   return fraction(random, [16, 32, 64][random.below(3)]);
 }
 
@@ -87,7 +148,8 @@ function registers(name, random) {
   }
   if (name.startsWith('st') && random.below(2)) {
     const bias = name.includes('f32') ? 127 : 1023;
-    const field = [16383 + bias, 16383 - bias, 16383 - bias - 23, 16383 - bias - 52][random.below(4)] - 2 + random.below(5);
+    const field =
+      [16383 + bias, 16383 - bias, 16383 - bias - 23, 16383 - bias - 52][random.below(4)] - 2 + random.below(5);
     st0.head = (st0.head & 0x8000) | field;
   }
   if (name === 'scale' && random.below(2)) st1.head = (st1.head & 0x8000) | (16381 + random.below(18));
