@@ -86,8 +86,10 @@ const cmpxchg = define((b, i) => {
   const y = b.read(operand(i, 1));
   const accumulator = b.reg(rax, size);
   const same = b.now(b.eq(accumulator, x));
-  // "The processor never produces a locked read without also producing a locked write": memory is written either way.
-  b.write(dst, b.select(same, y, x));
+  // "The processor never produces a locked read without also producing a locked write": memory is written either way,
+  // a register only with its new value (a 4-byte one would lose bits 63:32).
+  if (dst.kind === 'mem') b.write(dst, b.select(same, y, x));
+  else b.ifThen(same, () => b.write(dst, y));
   replaceUnless(b, same, rax, size, x);
   b.flagsSub(size, accumulator, x, b.truncate(b.sub(accumulator, x), size));
 });
