@@ -35,7 +35,9 @@ export function loadRuntime() {
   const imports = { env: { memory } };
   // Other parts of the runtime may import functions; floating point calls none of them.
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-    if (kind === 'function') (imports[from] ??= {})[name] = () => 0;
+    if (kind !== 'function') continue;
+    imports[from] ??= {};
+    imports[from][name] = () => 0;
   }
   return { memory, exports: new WebAssembly.Instance(module, imports).exports };
 }
