@@ -121,10 +121,7 @@ const system: Record<string, Routine> = {
 
 /** linear address of the area, 1 with REX.W */
 const saving: Record<string, Routine> = Object.fromEntries(
-  ['fxsave', 'fxrstor', 'xsave', 'xrstor', 'xsaveopt', 'xsavec', 'xsaves', 'xrstors'].map((name) => [
-    name,
-    acts('i64', 'i32'),
-  ]),
+  ['fxsave', 'fxrstor', 'xsave', 'xrstor', 'xsavec'].map((name) => [name, acts('i64', 'i32')]),
 );
 
 export const ROUTINES: Readonly<Record<string, Routine>> = {

@@ -159,6 +159,11 @@ const touch = define((b, i) => {
 });
 
 export const definitions: Definitions = {
+  /** An instruction longer than 15 bytes. */
+  gp: defineEnd((b) => {
+    b.raise(VECTOR.GP, 0);
+    b.ended = true;
+  }),
   ud: undefinedOpcode,
   ud0: undefinedOpcode,
   ud1: undefinedOpcode,
