@@ -5,7 +5,7 @@
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import { formKey } from '../../x86/decode/form.js';
 import type { Insn } from '../../x86/insn.js';
-import { NO_REGISTER } from '../../x86/insn.js';
+import { NO_REGISTER, SEG } from '../../x86/insn.js';
 import { immediateForms, semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
 import { HandlerLowering, type HandlerTypes } from './handler.js';
@@ -68,6 +68,8 @@ export class Interpreter {
     let form = formKey(insn) + '|' + modes;
     for (const op of insn.operands) {
       if (op.kind === 'mem' && op.index !== NO_REGISTER) form += 'x';
+      // The handler names the segment; ES CS SS DS are alike where they are flat.
+      if (op.kind === 'mem' && (op.seg >= SEG.fs || (modes & (S.KEY_FLAT | S.KEY_CODE64)) === 0)) form += `s${op.seg}`;
       if (op.kind === 'imm' && immediateForms.has(insn.mnemonic)) form += '#' + op.value;
     }
     let index = this.forms.get(form);

@@ -29,6 +29,15 @@ function advance(b: Lift, i: Insn, register: number): void {
   b.setReg(register, size, b.truncate(b.add(b.reg(register, size), by), size));
 }
 
+/**
+ * Linear address of the element at an index register. Not by the operand's own address: the interpreter's record has
+ * room for one, and MOVS and CMPS have two.
+ */
+function elementAt(b: Lift, i: Insn, op: MemoryOperand, register: number): Value {
+  const offset = b.zext64(b.reg(register, i.addressSize));
+  return b.now(b.linearOf(op, offset, i.operandSize));
+}
+
 /** Segment number for routines. ES CS SS DS are alike where they are flat. */
 function segmentOf(b: Lift, op: MemoryOperand): Value {
   return b.i32(b.isFlat && op.seg < SEG.fs ? SEG.ds : op.seg);
@@ -44,8 +53,8 @@ const movs = define((b, i) => {
     b.routine('repMovs', ...sizes(b, i), segmentOf(b, source));
     return;
   }
-  const v = b.load(b.linear(source), i.operandSize);
-  b.store(b.linear(target), i.operandSize, v);
+  const v = b.load(elementAt(b, i, source, rsi), i.operandSize);
+  b.store(elementAt(b, i, target, rdi), i.operandSize, v);
   advance(b, i, rsi);
   advance(b, i, rdi);
 });
@@ -55,7 +64,7 @@ const stos = define((b, i) => {
     b.routine('repStos', ...sizes(b, i));
     return;
   }
-  b.store(b.linear(memory(i, 0)), i.operandSize, b.reg(rax, i.operandSize));
+  b.store(elementAt(b, i, memory(i, 0), rdi), i.operandSize, b.reg(rax, i.operandSize));
   advance(b, i, rdi);
 });
 
@@ -65,7 +74,7 @@ const lods = define((b, i) => {
     b.routine('repLods', ...sizes(b, i), segmentOf(b, source));
     return;
   }
-  const v = b.load(b.linear(source), i.operandSize);
+  const v = b.load(elementAt(b, i, source, rsi), i.operandSize);
   b.setReg(rax, i.operandSize, v);
   advance(b, i, rsi);
 });
@@ -80,8 +89,8 @@ const cmps = define((b, i) => {
     b.routine('repCmps', ...sizes(b, i), segmentOf(b, source), whileEqual(b, i));
     return;
   }
-  const x = b.load(b.linear(source), i.operandSize);
-  const y = b.load(b.linear(target), i.operandSize);
+  const x = b.load(elementAt(b, i, source, rsi), i.operandSize);
+  const y = b.load(elementAt(b, i, target, rdi), i.operandSize);
   advance(b, i, rsi);
   advance(b, i, rdi);
   compare(b, i.operandSize, x, y);
@@ -92,7 +101,7 @@ const scas = define((b, i) => {
     b.routine('repScas', ...sizes(b, i), whileEqual(b, i));
     return;
   }
-  const y = b.load(b.linear(memory(i, 0)), i.operandSize);
+  const y = b.load(elementAt(b, i, memory(i, 0), rdi), i.operandSize);
   advance(b, i, rdi);
   compare(b, i.operandSize, b.reg(rax, i.operandSize), y);
 });
