@@ -23,6 +23,8 @@ export function forms() {
   for (const [escape, rows] of MAPS) {
     for (const row of rows) {
       if (!FEATURES.test(row.feature)) continue;
+      // An undocumented alias of FSTP ST(i), which does not look for an empty register.
+      if (row.mnemonic === 'fstp' && row.opcode === 0xd9 && row.mod === 'reg') continue;
       const hasModrm = row.operands.some(isModrmCode) || row.reg >= 0;
       const rmCodes = row.operands.flatMap((code) => code.split('/'));
       const canMemory = row.mod !== 'reg' && rmCodes.some((c) => /^[EMWQ]/.test(c));

@@ -20,6 +20,16 @@ export function buildRunner() {
 const SIGNALS = { 0: [-1], 4: [6], 8: [16, 19], 11: [13, 14, 12], 5: [3] };
 const APPROXIMATE = /^(rcp|rsqrt)/;
 
+/** The host's results for `count` cases. */
+function runNative(program, input, count, name) {
+  const bytes = new Uint8Array(input.buffer, input.byteOffset, CASE_SIZE * count);
+  for (let attempt = 0; ; attempt++) {
+    const { stdout, status, signal } = spawnSync(program, [], { input: bytes, maxBuffer: 1 << 30 });
+    if (status === 0 && stdout.length === RESULT_SIZE * count) return new DataView(stdout.buffer, stdout.byteOffset, stdout.length);
+    if (attempt === 2) throw new Error(`native judge failed on ${name}: ${status} ${signal}`);
+  }
+}
+
 /** What differs, as text; undefined where nothing does. */
 function difference(mnemonic, native, ours, at) {
   const signal = Number(native.getBigUint64(at + 136, true));
@@ -77,18 +87,25 @@ export function judge({ count, seed, filter, hotThreshold, program, report, enco
         for (let k = 0; k < 256; k += 4) input.setUint32(at + k, input.getUint32(at + k, true) & 0xffff, true);
       }
     }
-    const { stdout, status, signal } = spawnSync(program, [], { input: new Uint8Array(input.buffer), maxBuffer: 1 << 30 });
-    if (status !== 0 || stdout.length !== RESULT_SIZE * count) throw new Error(`native judge failed on ${form.name}: ${status} ${signal}`);
-    const native = new DataView(stdout.buffer, stdout.byteOffset, stdout.length);
+    const native = runNative(program, input, count, form.name);
     const ours = new DataView(new ArrayBuffer(RESULT_SIZE * count));
     for (let n = 0; n < count; n++) {
       cases++;
       let problem;
+      let threw = false;
       try {
         engine.run(input, n * CASE_SIZE, ours, n * RESULT_SIZE);
         if (!APPROXIMATE.test(form.mnemonic)) problem = difference(form.mnemonic, native, ours, n * RESULT_SIZE);
       } catch (error) {
         problem = error.message;
+        threw = true;
+      }
+      // On loaded virtual machines the native run itself was seen to fail once in a million: ask twice.
+      if (problem !== undefined && !threw) {
+        const one = new DataView(input.buffer, n * CASE_SIZE, CASE_SIZE);
+        const again = runNative(program, one, 1, form.name);
+        const mine = new DataView(ours.buffer, n * RESULT_SIZE, RESULT_SIZE);
+        problem = difference(form.mnemonic, again, mine, 0);
       }
       if (problem !== undefined) {
         wrong++;
@@ -98,7 +115,7 @@ export function judge({ count, seed, filter, hotThreshold, program, report, enco
       }
     }
   }
-  return { cases, wrong, failing };
+  return { cases, wrong, failing, statistics: engine.vcpu.statistics() };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
