@@ -57,6 +57,8 @@ export class I8259 {
     this.elcr = 0;
     this.#initialize(0);
     this.irr = 0;
+    // The chip powers up in any state; all masked is the one that disturbs nobody before ICW1.
+    this.imr = 0xff;
     this.#vectorBase = 0;
     this.#initStep = 0;
   }
