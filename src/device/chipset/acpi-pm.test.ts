@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AcpiPm } from './acpi-pm.js';
-import { DeviceRig } from './rig.js';
+import { DeviceRig } from './test-rig.js';
 
 function makePm(): { rig: DeviceRig; pm: AcpiPm; log: string[] } {
   const rig = new DeviceRig();

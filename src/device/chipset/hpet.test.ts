@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Hpet } from './hpet.js';
-import { DeviceRig, Probe } from './rig.js';
+import { DeviceRig, Probe } from './test-rig.js';
 
 function makeHpet() {
   const rig = new DeviceRig();

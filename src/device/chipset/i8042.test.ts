@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { I8042 } from './i8042.js';
-import { Probe } from './rig.js';
+import { Probe } from './test-rig.js';
 
 function makeController() {
   const keyboardIrq = new Probe();

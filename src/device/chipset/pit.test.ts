@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Pit } from './pit.js';
-import { DeviceRig } from './rig.js';
+import { DeviceRig } from './test-rig.js';
 
 const TICK_NS = 1e9 / 1_193_182;
 

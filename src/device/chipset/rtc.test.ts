@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DeviceRig } from './rig.js';
 import { Rtc } from './rtc.js';
+import { DeviceRig } from './test-rig.js';
 
 const START = Date.UTC(2024, 1, 28, 23, 59, 50);
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DeviceRig } from './rig.js';
+import { DeviceRig } from './test-rig.js';
 import { Uart16550 } from './uart-16550.js';
 
 function makeUart(): { rig: DeviceRig; uart: Uart16550; out: number[]; ready: () => number } {

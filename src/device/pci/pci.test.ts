@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MmioHandler } from '../../base/io.js';
 import { Bus } from '../bus/bus.js';
-import { Probe } from '../chipset/rig.js';
+import { Probe } from '../chipset/test-rig.js';
 import { PciFunction } from './function.js';
 import { PciBus, swizzle } from './pci-bus.js';
 import { Piix3 } from './piix3.js';
