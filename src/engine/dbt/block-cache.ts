@@ -15,7 +15,9 @@ const MAX_INSTRUCTION_BYTES = 15;
 
 export const LOOKUP_RECORD = S.BLOCKS;
 export const LOOKUP_CHECKED_RECORD = S.BLOCKS + R.RECORD_SIZE;
-const FIRST_BLOCK = S.BLOCKS + 2 * R.RECORD_SIZE;
+/** Room for the one instruction that is stepped without being remembered: header, record, closing record. */
+const TRANSIENT_BLOCK = S.BLOCKS + 2 * R.RECORD_SIZE;
+const FIRST_BLOCK = S.BLOCKS + 5 * R.RECORD_SIZE;
 
 export interface Block {
   readonly id: number;
@@ -111,7 +113,25 @@ export class BlockCache {
     const header = this.next;
     this.next += size;
     const block: Block = { id: this.nextId++, gpa, key, header, length, instructions: insns.length };
-    this.writeHeader(block, crosses ? (secondPage as number) : 0);
+    this.write(block, insns, crosses ? (secondPage as number) : 0);
+    this.register(block, crosses ? (secondPage as number) : 0);
+    this.made++;
+    return block;
+  }
+
+  /** The same for one instruction, forgotten at once: it may change its own bytes. */
+  makeTransient(gpa: number, key: number, secondPage: number | undefined): Block | undefined {
+    const insns = this.cut(gpa, key | S.KEY_SINGLE, secondPage);
+    if (insns === undefined) return undefined;
+    const length = (insns[0] as Insn).length;
+    const block: Block = { id: 0, gpa, key, header: TRANSIENT_BLOCK, length, instructions: 1 };
+    this.write(block, insns, 0);
+    return block;
+  }
+
+  private write(block: Block, insns: readonly Insn[], secondPage: number): void {
+    const { gpa, key, header } = block;
+    this.writeHeader(block, secondPage);
     let offset = gpa % PAGE;
     let record = header + R.RECORD_SIZE;
     for (const insn of insns) {
@@ -124,9 +144,6 @@ export class BlockCache {
     this.i32[(record + R.OFFSET) >> 2] = offset;
     this.i32[(record + R.NEXT) >> 2] = offset;
     this.interpreter.flush();
-    this.register(block, crosses ? (secondPage as number) : 0);
-    this.made++;
-    return block;
   }
 
   /** Instructions from `gpa` on that form one block. */

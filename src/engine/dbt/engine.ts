@@ -7,6 +7,8 @@ import { type DbtOptions, DbtVcpu } from './vcpu.js';
 const WASM_PAGE = 65536;
 const PAGE = 4096;
 const PHYSICAL_ADDRESS_BITS = 39;
+/** IA32_MISC_ENABLE as firmware leaves it: fast strings on (bit 0), no branch trace store (11), no PEBS (12). SDM Vol. 4. */
+const MISC_ENABLE_RESET = 0x1801n;
 const VGA_WINDOW = { first: 0xa0000, last: 0xbffff };
 
 export interface DbtHost {
@@ -44,6 +46,7 @@ export class DbtEngine implements Engine {
     view.setUint32(S.CPU_BASE + S.RAM_SIZE, ramBytes, true);
     view.setUint32(S.CPU_BASE + S.PHYSICAL_BITS, PHYSICAL_ADDRESS_BITS, true);
     writeCpuidTable(view);
+    view.setBigUint64(S.CPU_BASE + S.MISC_ENABLE, MISC_ENABLE_RESET, true);
     const attributes = new Uint8Array(memory.buffer, S.PAGE_ATTRIBUTES, ramBytes / PAGE);
     attributes.fill(S.PAGE_DEVICE, VGA_WINDOW.first / PAGE, Math.floor(VGA_WINDOW.last / PAGE) + 1);
   }

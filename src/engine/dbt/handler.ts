@@ -31,7 +31,9 @@ export class HandlerLowering extends Lowering {
   }
 
   /** The whole handler of an instruction of this shape. */
-  instruction(insn: Insn, definition: Definition): FunctionBody {
+  instruction(sample: Insn, definition: Definition): FunctionBody {
+    // The decoder shares register operands: here each stands for its own field of the record.
+    const insn: Insn = { ...sample, operands: sample.operands.map((op) => ({ ...op })) };
     const lift = new DynamicLift(this.key, insn);
     definition.lift(lift, insn);
     for (const s of lift.statements) this.statement(s);

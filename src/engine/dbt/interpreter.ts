@@ -67,7 +67,7 @@ export class Interpreter {
     const modes = key & HANDLER_MODES;
     let form = formKey(insn) + '|' + modes;
     for (const op of insn.operands) {
-      if (op.kind === 'mem' && op.index !== NO_REGISTER) form += 'x';
+      if (op.kind === 'mem') form += (op.index !== NO_REGISTER ? 'x' : 'm') + op.seg;
       // The handler names the segment; ES CS SS DS are alike where they are flat.
       if (op.kind === 'mem' && (op.seg >= SEG.fs || (modes & (S.KEY_FLAT | S.KEY_CODE64)) === 0)) form += `s${op.seg}`;
       if (op.kind === 'imm' && immediateForms.has(insn.mnemonic)) form += '#' + op.value;

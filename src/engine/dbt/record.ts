@@ -5,7 +5,7 @@
  *
  *    0 handler   4 offset    8 next      12 operand 0   (i32 each: table index; page offsets; pointers to registers)
  *   16 operand 1 20 operand 2 24 base    28 index
- *   32 segment base pointer  36 scale    40 displacement i64
+ *   32 (free)                36 scale    40 displacement i64
  *   48 immediate i64         56 link taken   60 link fall-through (pointers to records, 0: not resolved)
  *
  * Header record: 4 offset of its first instruction, 8 instructions in the block, 12 times entered, 16 block number,
@@ -20,7 +20,6 @@ export const NEXT = 8;
 export const OPERAND = 12;
 export const BASE = 24;
 export const INDEX = 28;
-export const SEGMENT_POINTER = 32;
 export const SCALE = 36;
 export const DISPLACEMENT = 40;
 export const IMMEDIATE = 48;

@@ -164,7 +164,7 @@ export class DbtVcpu implements Vcpu {
         return this.exit();
       case S.STATUS_CODE_WRITE:
         this.cache.invalidate(Number(this.view.getBigUint64(S.CPU_BASE + S.CODE_WRITE_GPA, true)), this.word(S.CODE_WRITE_SIZE));
-        return this.step();
+        return this.step(true);
       case S.STATUS_HOT: {
         const block = this.cache.byHeader(this.word(S.RECORD));
         if (block !== undefined) this.translator.translate(block);
@@ -196,8 +196,8 @@ export class DbtVcpu implements Vcpu {
     return undefined;
   }
 
-  /** The block at RIP, or undefined with an exception recorded. */
-  private blockHere(key: number): Block | undefined {
+  /** The block at RIP, or undefined with an exception recorded. `transient`: one instruction, not remembered. */
+  private blockHere(key: number, transient = false): Block | undefined {
     this.setWord(S.STATUS, S.STATUS_OK);
     const host = this.runtime.fetchHere();
     if (host === 0) return undefined;
@@ -206,7 +206,9 @@ export class DbtVcpu implements Vcpu {
       return undefined;
     }
     const gpa = host - S.RAM;
-    let block = this.cache.find(gpa, key);
+    const make = (second: number | undefined): Block | undefined =>
+      transient ? this.cache.makeTransient(gpa, key, second) : this.cache.make(gpa, key, second);
+    let block = transient ? undefined : this.cache.find(gpa, key);
     if (block !== undefined && this.secondPageOf(block) !== 0) {
       const second = this.runtime.fetchNextPage();
       if (second === 0) return undefined;
@@ -216,7 +218,7 @@ export class DbtVcpu implements Vcpu {
       }
     }
     if (block === undefined) {
-      block = this.cache.make(gpa, key, undefined);
+      block = make(undefined);
       if (block === undefined) {
         const second = this.runtime.fetchNextPage();
         if (second === 0) return undefined;
@@ -224,7 +226,7 @@ export class DbtVcpu implements Vcpu {
           this.runtime.raise(UD);
           return undefined;
         }
-        block = this.cache.make(gpa, key, second) as Block;
+        block = make(second) as Block;
       }
     }
     this.runtime.arrive(block.header);
@@ -235,8 +237,8 @@ export class DbtVcpu implements Vcpu {
   }
 
   /** Runs the one instruction at RIP. An exit is answered by the next entry and then stepped again. */
-  private step(): VmExit | undefined {
-    const block = this.blockHere(this.word(S.BLOCK_KEY) | S.KEY_SINGLE);
+  private step(transient = false): VmExit | undefined {
+    const block = this.blockHere(this.word(S.BLOCK_KEY) | S.KEY_SINGLE, transient);
     if (block === undefined) return this.settle(S.STATUS_FAULT);
     this.setWord(S.LOG_CURSOR, 0);
     this.setWord(S.STEP, 1);
