@@ -11,7 +11,7 @@ export interface Routine {
   readonly result?: Type;
   /** A `routine`: returns STATUS_* (i32) and works on the vCPU state in memory. */
   readonly status: boolean;
-  /** Neither reads nor writes state that a definition can see. */
+  /** Neither reads nor writes registers, flags, RIP or memory of the guest: compiled code may keep them in locals. */
   readonly pure: boolean;
 }
 
