@@ -2,7 +2,6 @@
  * Operand codes of Intel SDM Vol. 2, Appendix A "Codes for Addressing Method" and "Codes for Operand Type", compiled to
  * small integers. Ours beside the manual's:
  *   Z    general register in the low three opcode bits (and REX.B)
- *   L    none (kept for VEX's is4)
  *   Ibs  immediate byte, sign-extended to the operand size; Iz is also extended where the operand size is 64
  *   BA BB BD  memory at DS:rAX, DS:rBX, DS:rDI (MONITOR, XLAT, MASKMOVQ); the segment can be overridden
  *   1    the immediate one; ST0, STi  x87 registers; XMM0  the implicit register of the blends
