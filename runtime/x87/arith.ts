@@ -21,6 +21,7 @@ import {
   takeNans,
   ZERO,
 } from './number';
+import { quickCompute } from './quick';
 import {
   begin,
   DE,
@@ -50,6 +51,7 @@ const DIVIDE = 6;
 
 /** x op y as the number; `denormal` adds that a memory operand was denormal in its own format. */
 function compute(operation: i32, mx: u64, hx: u32, my: u64, hy: u32, denormal: bool): void {
+  if (!denormal && quickCompute(operation, mx, hx, my, hy)) return;
   if (takeNans(mx, hx, my, hy)) return;
   if (operation == SUBTRACT || operation == SUBTRACT_REVERSED) hy ^= SIGN;
   const kindX = classify(mx, hx);
