@@ -16,6 +16,7 @@ import {
   multiboot1Header,
   multiboot2Header,
   pvhNote,
+  withSections,
 } from './test-images.js';
 
 const SIZE = 8 * MIB;
@@ -27,6 +28,11 @@ const SEEDS: Record<string, Uint8Array> = {
   'pvh 32': elf({ bits: 32, note: pvhNote(0x200000) }),
   'pvh 64': elf({ bits: 64, note: pvhNote(0x200000, 8) }),
   'multiboot1 elf': elf({ bits: 32, data: concatenate([multiboot1Header(3), new Uint8Array(64)]) }),
+  'multiboot1 sections': withSections(
+    elf({ bits: 32, data: concatenate([multiboot1Header(3), new Uint8Array(64)]) }),
+    0x200000,
+    'symbols',
+  ),
   'multiboot1 a.out': concatenate([multiboot1Header(0x10000, 0x200000, 0x200000, 0, 0, 0x200020), new Uint8Array(64)]),
   multiboot2: elf({
     bits: 64,

@@ -11,6 +11,7 @@ import {
   multiboot1Header,
   multiboot2Header,
   stringAt,
+  withSections,
   words,
 } from './test-images.js';
 
@@ -52,6 +53,23 @@ test('a Multiboot 1 ELF image gets memory, map, modules and command line', () =>
   assert.equal(view.getUint32(info + 44, true), 4 * 24);
   assert.equal(view.getUint32(map, true), 20);
   assert.equal(view.getUint32(map + 3 * 24 + 4, true), 0x100000);
+});
+
+test('section headers come along, and what was not loaded gets a place', () => {
+  for (const header of [multiboot1Header(0), multiboot2Header(headerTag(1, 0, 9))]) {
+    const image = withSections(elf({ bits: 32, data: padded(header) }), 0x200000, 'symbols');
+    const { ram, view, info, protocol } = load(image);
+    const tag = protocol === 'multiboot2' ? tagsOf(tags(view, info), 9)[0] : new DataView(view.buffer, info + 20);
+    assert.deepEqual([tag.getUint32(8, true), tag.getUint32(12, true)], [3, 40]);
+    const table = protocol === 'multiboot2' ? tag.byteOffset + 20 : tag.getUint32(16, true);
+    assert.equal(view.getUint32(table + 40 + 12, true), 0x200000);
+    assert.equal(stringAt(ram, view.getUint32(table + 80 + 12, true)), 'symbols');
+  }
+  // Sections that claim more than the file holds are left out, not an error.
+  const hostile = withSections(elf({ bits: 32, data: padded(multiboot1Header(0)) }), 0x200000, 'x');
+  new DataView(hostile.buffer).setUint32(hostile.length - 20, 0x7fffffff, true);
+  const { view, info } = load(hostile);
+  assert.equal(view.getUint32(info, true) & 0x20, 0);
 });
 
 test('a virtual entry address of an ELF image becomes physical', () => {

@@ -30,6 +30,7 @@ export function writeInformation(image: ByteView, guest: GuestWriter, options: B
   }
   tags.push(memoryMapTag(options));
   if (extras.sections !== undefined) {
+    // 32-bit fields as in the specification's multiboot2.h and in every loader; its prose draws them with 16 bits.
     const { count, entrySize, stringIndex, table } = extras.sections;
     tags.push(tag(INFO_TAG.ELF_SECTIONS, words(count, entrySize, stringIndex), table));
   }

@@ -115,6 +115,24 @@ export function elf(fields: ElfFields): Uint8Array {
   return image;
 }
 
+/** Adds section headers for the loaded data and one string table that is not loaded, whose bytes are `text`. */
+export function withSections(image: Uint8Array, address: number, text: string): Uint8Array {
+  const strings = new TextEncoder().encode(text.padEnd(16, '\0'));
+  const table = image.length + strings.length;
+  const headers = words(
+    ...new Array<number>(10).fill(0),
+    ...[0, 1, 2, address, 0x1000, 0x100, 0, 0, 4, 0],
+    ...[0, 3, 0, 0, image.length, strings.length, 0, 0, 1, 0],
+  );
+  const result = concatenate([image, strings, headers]);
+  const view = new DataView(result.buffer);
+  view.setUint32(32, table, true);
+  [40, 3, 2].forEach((value, index) => {
+    view.setUint16(46 + index * 2, value, true);
+  });
+  return result;
+}
+
 export function pvhNote(entry: number, bytes: 4 | 8 = 4): Uint8Array {
   return words(4, bytes, 18, 0x006e6558, entry, ...(bytes === 8 ? [0] : []));
 }
