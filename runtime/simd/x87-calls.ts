@@ -128,16 +128,38 @@ export function fpu_simple(operation: i32): i32 {
     case 12:
       x87.x87_fnclex();
       break;
-    case 13:
-      x87.x87_fninit();
-      break;
     default:
-      return fpu_transcendental(operation);
+      x87.x87_fninit();
   }
   return 0;
 }
 
 export function fpu_transcendental(operation: i32): i32 {
+  switch (operation) {
+    case 0:
+      x87.x87_f2xm1();
+      break;
+    case 1:
+      x87.x87_fyl2x();
+      break;
+    case 2:
+      x87.x87_fyl2xp1();
+      break;
+    case 3:
+      x87.x87_fptan();
+      break;
+    case 4:
+      x87.x87_fpatan();
+      break;
+    case 5:
+      x87.x87_fsin();
+      break;
+    case 6:
+      x87.x87_fcos();
+      break;
+    default:
+      x87.x87_fsincos();
+  }
   return 0;
 }
 
