@@ -1,16 +1,18 @@
 // Compares the integer definitions, run by the slow evaluator, with this host's processor: random instructions in random
 // states, in 64- and 32-bit code. Needs Linux on x86-64 and a C compiler; elsewhere says so and succeeds.
-//   node tools/judge-integer.mjs [--count N] [--seed S] [--show N] [--mode 64|32]
+//   node tools/judge-integer.mjs [--count N] [--seed S] [--show N] [--mode 64|32] [--strict] [--record FILE]
+// --strict lists undefined flags that differ; --record writes what the processor answered, for hosts without one.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { disassemble } from '../dist/x86/disassemble.js';
+import { difference } from '../test/isa/difference.mjs';
 import { randomInstruction, randomSource, randomState } from '../test/isa/forms.mjs';
 import { START, TestMachine } from '../test/isa/machine.mjs';
-import { undefinedFlags } from '../test/isa/undefined-flags.mjs';
+import { writeLine } from '../test/isa/recorded.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -19,6 +21,7 @@ const { values: options } = parseArgs({
     show: { type: 'string', default: '20' },
     mode: { type: 'string', default: '' },
     strict: { type: 'boolean', default: false },
+    record: { type: 'string', default: '' },
   },
 });
 
@@ -61,9 +64,8 @@ const modes = options.mode === '' ? [64, 64, 32] : [Number(options.mode)];
 const cases = Array.from({ length: Number(options.count) }, () => {
   const bits = r.pick(modes);
   const { code, isRepeated } = randomInstruction(r, bits);
-  const state = randomState(r, bits);
-  if (isRepeated) state.gpr[1] = BigInt(r.below(8));
-  return { bits, code, state };
+  const stateSeed = r.next();
+  return { bits, code, stateSeed, isRepeated, state: randomState(randomSource(stateSeed), bits, isRepeated) };
 });
 const input = Buffer.alloc(cases.length * REQUEST);
 for (const [n, c] of cases.entries()) writeRequest(input, n * REQUEST, c);
@@ -74,6 +76,7 @@ if (status !== 0) console.log(`the native side ended with ${status ?? signal}`);
 const machine = new TestMachine();
 const failures = new Map();
 const strictFlags = new Map();
+const recorded = [];
 let compared = 0;
 for (const [n, c] of cases.entries()) {
   if ((n + 1) * ANSWER > stdout.length) break;
@@ -90,42 +93,9 @@ for (const [n, c] of cases.entries()) {
   }
   if (ours.insn.mnemonic === 'ud') continue;
   compared++;
-  const wrong = difference(ours, native, c);
+  const wrong = difference(ours, native, c, (name) => strictFlags.set(name, (strictFlags.get(name) ?? 0) + 1));
+  if (wrong === '') recorded.push(writeLine(c, native));
   if (wrong !== '') note(failures, `${ours.insn.mnemonic} ${wrong}`, c, ours, native);
-}
-
-/** Names what differs, '' if nothing does. */
-function difference(ours, native, c) {
-  let trap = native.trap === 13 || native.trap === 12 ? 14 : native.trap;
-  // Bit strings reach far: into pages that only the native side has.
-  if (/^bt/.test(ours.insn.mnemonic) && ours.trap === 14 && native.trap === 3) return '';
-  // Two-byte double shifts by more than 16 are undefined; processors differ.
-  if (/^sh[lr]d$/.test(ours.insn.mnemonic) && undefinedFlags(ours.insn, c.state) === 0x8d5n) return '';
-  // Into the middle of itself: what runs next is not known.
-  if (ours.outcome.kind === 'jumped' && ours.rip > BigInt(START) && ours.rip < BigInt(START + c.code.length)) return '';
-  // A jump out of the code page faults at its target.
-  if (ours.outcome.kind === 'jumped' && trap === 14) {
-    trap = 3;
-    if (c.bits === 64 && BigInt.asUintN(64, BigInt.asIntN(48, ours.rip)) !== ours.rip) return '';
-    if (native.rip === BigInt(START)) return 'jump refused';
-  }
-  const ourTrap = ours.trap === 13 || ours.trap === 12 || ours.trap === -2 ? 14 : ours.trap;
-  if (ourTrap !== trap) return `trap ${ours.trap} not ${native.trap}`;
-  if (ours.trap === 3 && ours.rip !== native.rip) return 'rip';
-  const wide = c.bits === 32 ? 0xffffffffn : 0xffffffffffffffffn;
-  for (let n = 0; n < (c.bits === 32 ? 8 : 16); n++)
-    if ((ours.gpr[n] & wide) !== (native.gpr[n] & wide)) return `r${n}`;
-  if (Buffer.compare(ours.window, native.window) !== 0) return 'memory';
-  const differs = (ours.flags ^ native.flags) & 0xcd5n;
-  if (ours.trap !== 3) return '';
-  const loose = undefinedFlags(ours.insn, c.state);
-  if (differs & ~loose) return `flags ${(differs & ~loose).toString(16)}`;
-  if (differs)
-    strictFlags.set(
-      `${ours.insn.mnemonic} ${differs.toString(16)}`,
-      (strictFlags.get(`${ours.insn.mnemonic} ${differs.toString(16)}`) ?? 0) + 1,
-    );
-  return '';
 }
 
 function note(map, name, c, ours, native) {
@@ -147,6 +117,7 @@ for (const [name, list] of failures) {
 }
 if (options.strict)
   console.log('undefined flags that differ:', [...strictFlags].map(([k, v]) => `${k}: ${v}`).join(', '));
+if (options.record !== '') writeFileSync(options.record, `${recorded.join('\n')}\n`);
 const total = [...failures.values()].reduce((sum, list) => sum + list.length, 0);
 console.log(`judge-integer: ${compared} compared, ${total} differ`);
 process.exitCode = total > 0 || compared < cases.length * 0.8 ? 1 : 0;

@@ -46,8 +46,8 @@ function value(r) {
   }
 }
 
-/** Registers with RBX RBP RSP RSI RDI in the window, R12 small; status flags and DF at random. */
-export function randomState(r, bits) {
+/** Registers with RBX RBP RSP RSI RDI in the window, R12 (and the count, for REP) small; status flags and DF at random. */
+export function randomState(r, bits, isRepeated = false) {
   const gpr = Array.from({ length: 16 }, () => value(r));
   if (r.below(3) === 0)
     gpr[2] = r.pick([0n, BigInt.asUintN(64, BigInt.asIntN(64, gpr[0]) >> 63n), BigInt(r.below(16))]);
@@ -55,6 +55,7 @@ export function randomState(r, bits) {
   for (const n of [3, 5, 6, 7]) gpr[n] = inWindow();
   gpr[4] = BigInt(WINDOW + 64 + r.below(16) * 8);
   gpr[12] = BigInt(r.below(8));
+  if (isRepeated) gpr[1] = BigInt(r.below(8));
   let flags = 0x202n;
   for (const bit of [0x1n, 0x4n, 0x10n, 0x40n, 0x80n, 0x800n]) if (r.below(2)) flags |= bit;
   if (r.below(4) === 0) flags |= 0x400n;
@@ -232,7 +233,7 @@ for (const op of [0xa4, 0xa6, 0xaa, 0xac, 0xae]) {
   add([op + 1], { plain: true });
 }
 
-/** Repeated string instructions; the state's rCX must be small. */
+/** Repeated string instructions. */
 const repeated = [0xa4, 0xa6, 0xaa, 0xac, 0xae].flatMap((op) =>
   [0xf2, 0xf3].flatMap((prefix) => [
     form([prefix, op], { plain: true, byte: true }),

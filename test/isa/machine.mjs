@@ -25,7 +25,9 @@ function loadRuntime() {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
   const imports = { env: { memory } };
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-    if (kind === 'function') (imports[from] ??= {})[name] = () => 0;
+    if (kind !== 'function') continue;
+    imports[from] ??= {};
+    imports[from][name] = () => 0;
   }
   return { memory, runtime: new WebAssembly.Instance(module, imports).exports };
 }
