@@ -5,6 +5,7 @@
 //   native x87             records {u32 operation, u32 0, u64 operand, u8 image[112]} (FNSAVE image, 32-bit protected
 //                          format, padded) -> {u64 result, u64 result2, u8 image[112]}
 //   native x87 --list
+//   native fx              512-byte images: FXRSTOR64, then FXSAVE64
 //   native error           records {u32 function, u32 0, u64 m0, u64 h0, u64 m1, u64 h1, u64 m, u64 h} -> {double}: the error of
 //                          the 80-bit number m, h as function(st0, st1), in units of its last place, by 113-bit arithmetic
 #define _GNU_SOURCE
@@ -189,6 +190,7 @@ typedef struct { const char *name; X87Operation run; } X87Entry;
   L(bld, "fbld") L(ld_f80, "fldt") L(ldcw, "fldcw") \
   S(st_f32, "fsts") S(stp_f64, "fstpl") S(stp_f80, "fstpt") S(ist_i16, "fists") S(ist_i32, "fistl") \
   S(istp_i64, "fistpll") S(isttp_i16, "fisttps") S(isttp_i32, "fisttpl") S(isttp_i64, "fisttpll") S(bstp, "fbstp") \
+  S(stenv, "fnstenv") S(stenv16, "data16 fnstenv") L(ldenv, "fldenv") L(ldenv16, "data16 fldenv") \
   R(sin, "fsin") R(cos, "fcos") R(sincos, "fsincos") R(ptan, "fptan") R(patan, "fpatan") R(2xm1, "f2xm1") \
   R(yl2x, "fyl2x") R(yl2xp1, "fyl2xp1")
 
@@ -214,6 +216,20 @@ static int run_x87(void) {
     memset(&out, 0xcc, sizeof out);
     x87[in.operation].run(&in, &out);
     fwrite(&out, sizeof out, 1, stdout);
+  }
+  return 0;
+}
+
+// ---- FXSAVE ----
+static int run_fx(void) {
+  static uint8_t image[512] __attribute__((aligned(16)));
+  static uint8_t saved[512] __attribute__((aligned(16)));
+  static uint8_t own[512] __attribute__((aligned(16)));
+  while (fread(image, sizeof image, 1, stdin) == 1) {
+    memset(saved, 0, sizeof saved);
+    __asm__ volatile("fxsave64 %1\n\tfxrstor64 %2\n\tfxsave64 %0\n\tfnclex\n\tfxrstor64 %1"
+                     : "=m"(saved), "+m"(own) : "m"(image) : "memory");
+    fwrite(saved, sizeof saved, 1, stdout);
   }
   return 0;
 }
@@ -269,7 +285,8 @@ int main(int count, char **arguments) {
     return 0;
   }
   if (count > 1 && strcmp(arguments[1], "x87") == 0) return run_x87();
+  if (count > 1 && strcmp(arguments[1], "fx") == 0) return run_fx();
   if (count > 1 && strcmp(arguments[1], "error") == 0) return run_error();
-  fputs("usage: native --list | sse | x87 [--list] | error\n", stderr);
+  fputs("usage: native --list | sse | x87 [--list] | fx | error\n", stderr);
   return 2;
 }

@@ -128,12 +128,33 @@ const calls = {
   cmov: () => r.x87_fcmov(1),
   cmov_not: () => r.x87_fcmov_not(1),
 };
+/** Linear memory nobody uses in these tests. */
+const SCRATCH = 0x200000;
+/** FLDENV reads the operand and, behind it, what the record holds: the state image. */
+const loadEnvironment = (wide) => (value, before) => {
+  view.setBigUint64(SCRATCH, value, true);
+  new Uint8Array(memory.buffer, SCRATCH + 8, 24).set(before.subarray(0, 24));
+  r.fldenv_image(SCRATCH, wide, 0);
+};
+const storeEnvironment = (wide, bytes) => () => {
+  r.fnstenv_image(SCRATCH, wide, 0);
+  r.fnstenv_done();
+  return Buffer.from(new Uint8Array(memory.buffer, SCRATCH, bytes));
+};
+Object.assign(calls, {
+  ldenv: loadEnvironment(1),
+  ldenv16: loadEnvironment(0),
+  // The pointers that follow are those of the judge's own code.
+  stenv: storeEnvironment(1, 12),
+  stenv16: storeEnvironment(0, 6),
+});
 /** The operand and the operand's neighbours in the input record hold ten bytes for these. */
 const TEN_BYTES = { ld_f80: (low, high) => r.x87_fld_f80(low, high), bld: (low, high) => r.x87_fbld(low, high) };
 
 function memoryOperand(name, random) {
   if (name.includes('f32')) return operand(random, 23, 8, 127);
   if (name.includes('f64')) return operand(random, 52, 11, 1023);
+  if (name.startsWith('ldenv')) return BigInt(random.next()) | (BigInt(random.next()) << 32n);
   if (name === 'ldcw') return BigInt(random.below(4) ? (random.next() & 0xf7f) | 0x40 : random.next() & 0xffff);
   return fraction(random, [16, 32, 64][random.below(3)]);
 }
@@ -184,11 +205,14 @@ for (const [number, name] of skip ? [] : listOperations(program, ['x87', '--list
       const after = output.subarray(i * OUT_BYTES + 16, (i + 1) * OUT_BYTES);
       const value = input.readBigUInt64LE(at + 8);
       loadState(view, r, before);
-      const stored = name in TEN_BYTES ? TEN_BYTES[name](value, before.readUInt16LE(0)) : calls[name](value);
+      const stored = name in TEN_BYTES ? TEN_BYTES[name](value, before.readUInt16LE(0)) : calls[name](value, before);
       let difference = compareState(view, r, after);
       const native = output.subarray(i * OUT_BYTES, i * OUT_BYTES + 16);
       const expected = Buffer.alloc(16, 0xcc);
-      if (Array.isArray(stored)) {
+      if (Buffer.isBuffer(stored)) {
+        native.copy(expected);
+        stored.copy(expected);
+      } else if (Array.isArray(stored)) {
         expected.writeBigUInt64LE(stored[0], 0);
         expected.writeUInt16LE(Number(stored[1]), 8);
       } else if (typeof stored === 'bigint') {
