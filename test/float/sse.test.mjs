@@ -13,7 +13,7 @@ import {
 } from './native.mjs';
 
 const MXCSR = 0x10000 + 1184;
-const CASES = Number(process.env.FLOAT_CASES ?? 20000);
+const CASES = Number(process.env.FLOAT_CASES ?? 5000);
 const { program, reason } = buildNative();
 const skip = reason ?? false;
 const { memory, exports: runtime } = loadRuntime();

@@ -14,7 +14,7 @@ import {
   writeImage,
 } from './x87-state.mjs';
 
-const CASES = Number(process.env.FLOAT_CASES ?? 20000);
+const CASES = Number(process.env.FLOAT_CASES ?? 5000);
 const { program, reason } = buildNative();
 const skip = reason ?? false;
 const { memory, exports: r } = loadRuntime();
