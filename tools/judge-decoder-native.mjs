@@ -52,7 +52,9 @@ const FILLER = 0x90;
 const directory = mkdtempSync(join(tmpdir(), 'judge-decoder-'));
 const probe = join(directory, 'decode-probe');
 const source = fileURLToPath(new URL('native/decode-probe.c', import.meta.url));
-const compiled = spawnSync('cc', ['-O1', '-fno-stack-protector', '-o', probe, source], { stdio: 'inherit' });
+const compiled = spawnSync('cc', ['-O1', '-fno-stack-protector', '-Wl,-z,now', '-o', probe, source], {
+  stdio: 'inherit',
+});
 if (compiled.status !== 0) process.exit(1);
 
 let unexpected = 0;
