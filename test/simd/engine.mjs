@@ -95,6 +95,37 @@ export class OneInstruction {
     return at;
   }
 
+  /** Runs code in the present state with CR0 and CR4 as given; the vector it raised, or -1. */
+  vectorOf(code, cr0, cr4, mxcsr = 0x1f80) {
+    const cpu = S.CPU_BASE;
+    const rip = this.place(code);
+    this.view.setBigUint64(cpu + S.GPR + 8 * 4, BigInt(STACK_TOP), true);
+    this.view.setBigUint64(cpu + S.GPR + 8 * 6, BigInt(MEMORY_AT), true);
+    this.view.setBigUint64(cpu + S.RIP, BigInt(rip), true);
+    this.view.setBigUint64(cpu + S.CR0, cr0, true);
+    this.view.setBigUint64(cpu + S.CR4, cr4, true);
+    this.view.setUint32(cpu + S.MXCSR, mxcsr, true);
+    this.runtime.updateKey();
+    this.untilHalt(code);
+    return this.vector();
+  }
+
+  untilHalt(code) {
+    this.view.setUint32(S.CPU_BASE + S.HALTED, 0, true);
+    let exit;
+    for (let n = 0; n < 20; n++) {
+      exit = this.vcpu.run({ answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: 1e6 });
+      if (exit.kind !== 'preempted') break;
+    }
+    if (exit.kind !== 'hlt') throw new Error(`exit ${exit.kind} of ${code.map((b) => b.toString(16))}`);
+  }
+
+  /** Which exception handler the processor halted in, or -1. */
+  vector() {
+    const stop = Number(this.view.getBigUint64(S.CPU_BASE + S.RIP, true)) - 1;
+    return stop >= STUBS && stop < STUBS + 512 ? (stop - STUBS) >> 4 : -1;
+  }
+
   /** Runs the case at `at` of `cases`; writes the outcome in the native judge's layout. */
   run(cases, at, results, to) {
     const state = this.view;
@@ -107,7 +138,6 @@ export class OneInstruction {
     state.setBigUint64(cpu + S.RIP, BigInt(rip), true);
     this.runtime.setFlags(Number(cases.getBigUint64(at + 152, true)) & 0x8d5);
     state.setBigUint64(cpu + S.RFLAGS, 2n, true);
-    state.setUint32(cpu + S.HALTED, 0, true);
     const fx = new Uint8Array(cases.buffer, cases.byteOffset + at + 160, 512);
     const image = this.physical(0xa000);
     this.bytes.set(fx, image);
@@ -115,14 +145,9 @@ export class OneInstruction {
     this.runtime.updateKey();
     const data = this.physical(DATA_GPA + (MEMORY_AT & 0xffff) );
     this.bytes.set(new Uint8Array(cases.buffer, cases.byteOffset + at + 672, MEMORY_SIZE), data);
-    let exit;
-    for (let n = 0; n < 20; n++) {
-      exit = this.vcpu.run({ answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: 1e6 });
-      if (exit.kind !== 'preempted') break;
-    }
-    if (exit.kind !== 'hlt') throw new Error(`exit ${exit.kind} of ${code.map((b) => b.toString(16))}`);
+    this.untilHalt(code);
+    const vector = this.vector();
     const stop = Number(state.getBigUint64(cpu + S.RIP, true)) - 1;
-    const vector = stop >= STUBS && stop < STUBS + 512 ? (stop - STUBS) >> 4 : -1;
     if (vector < 0 && stop !== rip + length) throw new Error(`stopped at ${stop.toString(16)}, not after ${rip.toString(16)}`);
     for (let n = 0; n < 16; n++) results.setBigUint64(to + 8 * n, state.getBigUint64(cpu + S.GPR + 8 * n, true), true);
     results.setBigUint64(to + 128, BigInt(this.runtime.computeFlags()), true);
