@@ -1,6 +1,8 @@
 /** Floating-point comparisons: masks (CMP*) and flags (COMIS*, UCOMIS*). Intel SDM Vol. 2A, "CMPPD", "COMISD". */
 import { type Definition, type Definitions } from '../lift.js';
+import * as S from '../state.js';
 import { arithmetic, readVector, sse } from './sse-guard.js';
+import { DOUBLE, type Format, quickCompare, SINGLE } from './sse-quick.js';
 
 const compareMask = (size: 4 | 8, routine: string): Definition =>
   sse((b, i) => {
@@ -23,12 +25,16 @@ const packedMask = (routine: string): Definition =>
   });
 
 /** The runtime answers with ZF, PF and CF in their RFLAGS places; OF, SF and AF are cleared. */
-const compareFlags = (size: 4 | 8, routine: string, signalQuiet: 0 | 1): Definition =>
+const compareFlags = (f: Format, signalQuiet: 0 | 1): Definition =>
   sse((b, i) => {
     const [dst, src] = i.operands;
-    const y = b.readLow(src, size);
-    const x = b.readLow(dst, size);
-    b.setFlags(arithmetic(b, () => b.call(routine, 'i32', x, y, b.i32(signalQuiet))));
+    if ((b.key & S.KEY_SSE_UNMASKED) === 0) {
+      b.setFlags(quickCompare(b, f, dst, src, signalQuiet));
+      return;
+    }
+    const y = b.readLow(src, f.size);
+    const x = b.readLow(dst, f.size);
+    b.setFlags(arithmetic(b, () => b.call(`${f.float}_compare`, 'i32', x, y, b.i32(signalQuiet))));
   });
 
 export const definitions: Definitions = {
@@ -36,8 +42,8 @@ export const definitions: Definitions = {
   cmppd: packedMask('f64x2_cmp'),
   cmpss: compareMask(4, 'f32_cmp_predicate'),
   cmpsd: compareMask(8, 'f64_cmp_predicate'),
-  comiss: compareFlags(4, 'f32_compare', 1),
-  comisd: compareFlags(8, 'f64_compare', 1),
-  ucomiss: compareFlags(4, 'f32_compare', 0),
-  ucomisd: compareFlags(8, 'f64_compare', 0),
+  comiss: compareFlags(SINGLE, 1),
+  comisd: compareFlags(DOUBLE, 1),
+  ucomiss: compareFlags(SINGLE, 0),
+  ucomisd: compareFlags(DOUBLE, 0),
 };

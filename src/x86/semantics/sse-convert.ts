@@ -1,34 +1,54 @@
 /** Conversions between integers, singles and doubles. Intel SDM Vol. 2A, "CVTDQ2PD" to "CVTTSS2SI". */
 import type { Type, Value } from '../../ir/value.js';
 import { type Definition, type Definitions, type Lift } from '../lift.js';
+import * as S from '../state.js';
 import { arithmetic, enterMmx, isMmx, readMmx, readVector, simd, sse, writeMmx } from './sse-guard.js';
+import { DOUBLE, type Format, quickFromInteger, quickNarrow, quickToInteger, quickWiden, SINGLE } from './sse-quick.js';
 import { low64, splat64, zeroExtend } from './sse-vector.js';
 
+const isMasked = (b: Lift): boolean => (b.key & S.KEY_SSE_UNMASKED) === 0;
+
 /** CVTSI2SS, CVTSI2SD from a 4- or 8-byte integer. */
-const fromInteger = (size: 4 | 8, format: string): Definition =>
+const fromInteger = (f: Format): Definition =>
   sse((b, i) => {
     const [dst, src] = i.operands;
     const v = b.read(src);
-    const routine = `${v.type}_to_${format}`;
-    b.writeLow(dst, size, arithmetic(b, () => b.call(routine, size === 8 ? 'i64' : 'i32', v)));
+    if (isMasked(b)) quickFromInteger(b, f, dst, v);
+    else b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${v.type}_to_${f.float}`, f.integer, v)));
   });
 
 /** CVT(T)SS2SI, CVT(T)SD2SI. */
-const toInteger = (size: 4 | 8, format: string, truncate: 0 | 1): Definition =>
+const toInteger = (f: Format, truncate: 0 | 1): Definition =>
   sse((b, i) => {
     const [dst, src] = i.operands;
-    const v = b.readLow(src, size);
+    if (isMasked(b)) {
+      quickToInteger(b, f, dst, src, truncate);
+      return;
+    }
+    const v = b.readLow(src, f.size);
     const type: Type = dst.size === 8 ? 'i64' : 'i32';
-    b.write(dst, arithmetic(b, () => b.call(`${format}_to_${type}`, type, v, b.i32(truncate))));
+    b.write(dst, arithmetic(b, () => b.call(`${f.float}_to_${type}`, type, v, b.i32(truncate))));
   });
 
-/** CVTSS2SD, CVTSD2SS. */
-const between = (from: 4 | 8, to: 4 | 8, routine: string): Definition =>
-  sse((b, i) => {
-    const [dst, src] = i.operands;
-    const v = b.readLow(src, from);
-    b.writeLow(dst, to, arithmetic(b, () => b.call(routine, to === 8 ? 'i64' : 'i32', v)));
-  });
+const cvtss2sd: Definition = sse((b, i) => {
+  const [dst, src] = i.operands;
+  if (isMasked(b)) {
+    quickWiden(b, dst, src);
+    return;
+  }
+  const v = b.readLow(src, 4);
+  b.writeLow(dst, 8, arithmetic(b, () => b.call('f32_to_f64', 'i64', v)));
+});
+
+const cvtsd2ss: Definition = sse((b, i) => {
+  const [dst, src] = i.operands;
+  if (isMasked(b)) {
+    quickNarrow(b, dst, src);
+    return;
+  }
+  const v = b.readLow(src, 8);
+  b.writeLow(dst, 4, arithmetic(b, () => b.call('f64_to_f32', 'i32', v)));
+});
 
 /** Whole vectors. `half`: the source is 8 bytes and its memory operand need not be aligned. */
 const packed = (routine: string, half: boolean, ...flags: readonly number[]): Definition =>
@@ -66,14 +86,14 @@ function integers(b: Lift, routine: string, v: Value, truncate: 0 | 1): Value {
 }
 
 export const definitions: Definitions = {
-  cvtsi2ss: fromInteger(4, 'f32'),
-  cvtsi2sd: fromInteger(8, 'f64'),
-  cvtss2si: toInteger(4, 'f32', 0),
-  cvttss2si: toInteger(4, 'f32', 1),
-  cvtsd2si: toInteger(8, 'f64', 0),
-  cvttsd2si: toInteger(8, 'f64', 1),
-  cvtss2sd: between(4, 8, 'f32_to_f64'),
-  cvtsd2ss: between(8, 4, 'f64_to_f32'),
+  cvtsi2ss: fromInteger(SINGLE),
+  cvtsi2sd: fromInteger(DOUBLE),
+  cvtss2si: toInteger(SINGLE, 0),
+  cvttss2si: toInteger(SINGLE, 1),
+  cvtsd2si: toInteger(DOUBLE, 0),
+  cvttsd2si: toInteger(DOUBLE, 1),
+  cvtss2sd,
+  cvtsd2ss,
   cvtps2pd: packed('f32x2_to_f64x2', true),
   cvtpd2ps: packed('f64x2_to_f32x2', false),
   cvtdq2ps: packed('i32x4_to_f32x4', false),

@@ -1,12 +1,12 @@
 /**
- * Packed and scalar floating-point arithmetic. The work is done by the runtime (runtime/float a number at a time,
- * runtime/simd a vector at a time), which knows MXCSR. Intel SDM Vol. 1, "Programming with SSE", "SIMD Floating-Point
+ * Packed and scalar floating-point arithmetic. What is not quick (sse-quick.ts) is done by the runtime (runtime/float a
+ * number at a time, runtime/simd a vector at a time), which knows MXCSR. Intel SDM Vol. 1, "Programming with SSE", "SIMD Floating-Point
  * Exceptions".
  */
 import { type Definition, type Definitions } from '../lift.js';
+import * as S from '../state.js';
 import { arithmetic, readVector, sse } from './sse-guard.js';
-
-const TYPES = { 4: 'i32', 8: 'i64' } as const;
+import { DOUBLE, type Format, quickBinary, quickMinimum, quickSquareRoot, SINGLE } from './sse-quick.js';
 
 /** dst = dst op src on whole vectors. */
 const packed = (routine: string): Definition =>
@@ -43,36 +43,54 @@ const packedUnaryControl = (routine: string): Definition =>
     b.write(dst, arithmetic(b, () => b.call(routine, 'v128', y, control)));
   });
 
+/** While an exception is unmasked, results wait for the check: no quick way then. */
+const isMasked = (key: number): boolean => (key & S.KEY_SSE_UNMASKED) === 0;
+
 /** The lowest element only. */
-const scalar = (size: 4 | 8, routine: string): Definition =>
+const scalar = (f: Format, name: string): Definition =>
   sse((b, i) => {
     const [dst, src] = i.operands;
-    const y = b.readLow(src, size);
-    const x = b.readLow(dst, size);
-    b.writeLow(dst, size, arithmetic(b, () => b.call(routine, TYPES[size], x, y)));
+    if (isMasked(b.key)) {
+      if (name === 'min' || name === 'max') quickMinimum(b, f, name, dst, src);
+      else quickBinary(b, f, name, dst, src);
+      return;
+    }
+    const y = b.readLow(src, f.size);
+    const x = b.readLow(dst, f.size);
+    b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${f.float}_${name}`, f.integer, x, y)));
   });
 
-const scalarUnary = (size: 4 | 8, routine: string): Definition =>
+const squareRoot = (f: Format): Definition =>
   sse((b, i) => {
     const [dst, src] = i.operands;
-    const y = b.readLow(src, size);
-    b.writeLow(dst, size, arithmetic(b, () => b.call(routine, TYPES[size], y)));
+    if (isMasked(b.key)) {
+      quickSquareRoot(b, f, dst, src);
+      return;
+    }
+    const x = b.readLow(src, f.size);
+    b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${f.float}_sqrt`, f.integer, x)));
   });
 
-const scalarUnaryControl = (size: 4 | 8, routine: string): Definition =>
+const approximation = (routine: string): Definition =>
+  sse((b, i) => {
+    const [dst, src] = i.operands;
+    b.writeLow(dst, 4, b.call(routine, 'i32', b.readLow(src, 4)));
+  });
+
+const round = (f: Format): Definition =>
   sse((b, i) => {
     const [dst, src, imm] = i.operands;
-    const y = b.readLow(src, size);
+    const y = b.readLow(src, f.size);
     const control = b.read(imm);
-    b.writeLow(dst, size, arithmetic(b, () => b.call(routine, TYPES[size], y, control)));
+    b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${f.float}_round`, f.integer, y, control)));
   });
 
 /** The four formats of one operation: `add` -> ADDPS ADDPD ADDSS ADDSD. */
 const formats = (name: string): Definitions => ({
   [`${name}ps`]: packed(`f32x4_${name}`),
   [`${name}pd`]: packed(`f64x2_${name}`),
-  [`${name}ss`]: scalar(4, `f32_${name}`),
-  [`${name}sd`]: scalar(8, `f64_${name}`),
+  [`${name}ss`]: scalar(SINGLE, name),
+  [`${name}sd`]: scalar(DOUBLE, name),
 });
 
 export const definitions: Definitions = {
@@ -84,13 +102,13 @@ export const definitions: Definitions = {
   ...formats('max'),
   sqrtps: packedUnary('f32x4_sqrt'),
   sqrtpd: packedUnary('f64x2_sqrt'),
-  sqrtss: scalarUnary(4, 'f32_sqrt'),
-  sqrtsd: scalarUnary(8, 'f64_sqrt'),
-  // Approximations: no flags, no exceptions, MXCSR does not matter.
+  sqrtss: squareRoot(SINGLE),
+  sqrtsd: squareRoot(DOUBLE),
+  // Approximations: no exceptions, MXCSR does not matter.
   rcpps: packedUnary('f32x4_rcp'),
-  rcpss: scalarUnary(4, 'f32_rcp'),
+  rcpss: approximation('f32_rcp'),
   rsqrtps: packedUnary('f32x4_rsqrt'),
-  rsqrtss: scalarUnary(4, 'f32_rsqrt'),
+  rsqrtss: approximation('f32_rsqrt'),
   haddps: packed('f32x4_hadd'),
   haddpd: packed('f64x2_hadd'),
   hsubps: packed('f32x4_hsub'),
@@ -101,6 +119,6 @@ export const definitions: Definitions = {
   dppd: packedControl('f64x2_dot'),
   roundps: packedUnaryControl('f32x4_round'),
   roundpd: packedUnaryControl('f64x2_round'),
-  roundss: scalarUnaryControl(4, 'f32_round'),
-  roundsd: scalarUnaryControl(8, 'f64_round'),
+  roundss: round(SINGLE),
+  roundsd: round(DOUBLE),
 };

@@ -119,7 +119,7 @@ function popFlags(size: 2 | 4 | 8): Definition {
 
 /** A routine: "#PF if a write using the final value of the stack pointer would fault", before anything has changed. */
 const enter = define((b, i) => {
-  b.routine('enter', b.i32(i.operandSize), b.read(operand(i, 0)), b.read(operand(i, 1)));
+  b.routine('enterFrame', b.i32(i.operandSize), b.read(operand(i, 0)), b.read(operand(i, 1)));
 });
 
 const leave = define((b, i) => {
