@@ -35,7 +35,7 @@ const integer: Record<string, Routine> = {
   /** crc, data, size */
   crc32c: computes('i32', 'i32', 'i64', 'i32'),
   /** operand size, allocation, level */
-  enter: acts('i32', 'i32', 'i32'),
+  enterFrame: acts('i32', 'i32', 'i32'),
 };
 
 /** element size, address size, then the source's segment and REPE (1) or REPNE (0), or whether to repeat */

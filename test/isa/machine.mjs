@@ -19,8 +19,12 @@ export const WINDOW_SIZE = 256;
 
 const runtimeFile = process.env.TRAPEZE_RUNTIME ?? fileURLToPath(new URL('../../dist/runtime.wasm', import.meta.url));
 
+export function loadModule() {
+  return new WebAssembly.Module(readFileSync(runtimeFile));
+}
+
 function loadRuntime() {
-  const module = new WebAssembly.Module(readFileSync(runtimeFile));
+  const module = loadModule();
   const pages = Math.ceil((S.RAM + DATA + DATA_SIZE) / 65536) + 16;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
   const imports = { env: { memory } };
@@ -107,21 +111,37 @@ export class TestMachine {
 
   /** Runs one instruction at START. Gives the state after, with `trap` as the processor would report it. */
   run(code, bits) {
-    const insn = decode(code, 0, code.length, bits);
+    const { insn, outcome, rip, trap } = this.step(code, 0, bits, START);
+    return { insn, outcome, trap, rip, ...this.state() };
+  }
+
+  /** Runs instructions from START until one leaves the program or faults; at most `limit`. */
+  runProgram(program, bits, limit) {
+    let at = 0;
+    for (let n = 0; n < limit; n++) {
+      const { trap, rip } = this.step(program, at, bits, START + at);
+      at = Number(rip) - START;
+      if (trap !== 3 || at < 0 || at >= program.length) return { trap, rip, steps: n + 1, ...this.state() };
+    }
+    throw new Error('the program does not end');
+  }
+
+  step(code, at, bits, rip) {
+    const insn = decode(code, at, code.length - at, bits);
     if (insn === 'truncated') throw new Error('truncated');
     const definition = semantics[insn.mnemonic];
     if (definition === undefined) throw new Error(`no definition of ${insn.mnemonic}`);
-    const lift = new StaticLift(KEYS[bits], insn, START & 4095);
+    const lift = new StaticLift(KEYS[bits], insn, rip & 4095);
     definition.lift(lift, insn);
-    this.cpu.ripBase = BigInt(START & ~4095);
+    this.cpu.ripBase = BigInt(rip & ~4095);
+    this.view.setBigUint64(S.RIP, BigInt(rip), true);
+    this.view.setInt32(S.STATUS, 0, true);
     const outcome = evaluate({ statements: lift.statements, ends: lift.ended }, this.cpu);
-    const next = BigInt(START + insn.length);
-    const after = { insn, outcome, trap: 3, rip: next, ...this.state() };
-    if (outcome.kind === 'jumped') after.rip = outcome.rip;
-    else if (outcome.kind === 'raised') Object.assign(after, { trap: outcome.vector, rip: BigInt(START) });
-    else if (outcome.kind === 'failed') Object.assign(after, { trap: 14, rip: BigInt(START) });
-    else if (outcome.kind === 'stopped') Object.assign(after, { trap: -outcome.status, rip: BigInt(START) });
-    return after;
+    const here = { insn, outcome, trap: 14, rip: BigInt(rip) };
+    if (outcome.kind === 'next') return { ...here, trap: 3, rip: BigInt(rip + insn.length) };
+    if (outcome.kind === 'jumped') return { ...here, trap: 3, rip: outcome.rip };
+    if (outcome.kind === 'raised') return { ...here, trap: outcome.vector };
+    return outcome.kind === 'stopped' ? { ...here, trap: -outcome.status } : here;
   }
 
   state() {

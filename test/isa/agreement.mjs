@@ -1,0 +1,108 @@
+// Runs the same cases on the slow evaluator, the interpreter and the translator, and names what differs.
+import { decode } from '../../dist/x86/decode/decoder.js';
+import { disassemble } from '../../dist/x86/disassemble.js';
+import { EngineMachine } from './engine.mjs';
+import { randomInstruction, randomSource, randomState } from './forms.mjs';
+import { DATA, START, TestMachine } from './machine.mjs';
+
+/** Registers that point into memory: programs leave them alone, but for what string and stack instructions do. */
+const POINTERS = new Set([3, 4, 5, 6, 7, 12]);
+const PROGRAM_LENGTH = 12;
+const LOOPS = 4;
+
+function keepsPointers(code, bits) {
+  const insn = decode(code, 0, code.length, bits);
+  if (insn === 'truncated' || insn.mnemonic === 'ud') return false;
+  if (/^(j|loop|call|ret|enter|leave|pop|xchg|xadd|cmpxchg|mul|div|push)/.test(insn.mnemonic)) {
+    if (!/^(mul|div|push[fdq]*)$/.test(insn.mnemonic)) return false;
+  }
+  const dst = insn.operands[0];
+  return !(dst?.kind === 'reg' && dst.file === 'gpr' && POINTERS.has(dst.high ? -1 : dst.index));
+}
+
+/** A loop around random instructions; its counter is the last 4 bytes of the data pages. */
+function randomProgram(r, bits) {
+  const body = [];
+  for (let n = 0; n < PROGRAM_LENGTH; ) {
+    const { code, isRepeated } = randomInstruction(r, bits);
+    if (isRepeated || !keepsPointers(code, bits)) continue;
+    body.push(...code);
+    n++;
+  }
+  // add dword [counter], 1; cmp dword [counter], LOOPS; jnz to the start; the counter below 2 GiB by SIB without base.
+  const counter = [0x24 | 0x00, 0x25];
+  const address = DATA + 0x1ff0;
+  const bytes4 = (v) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
+  body.push(0x83, 0x04, counter[1], ...bytes4(address), 1);
+  body.push(0x83, 0x3c, counter[1], ...bytes4(address), LOOPS);
+  const back = -(body.length + 6);
+  body.push(0x0f, 0x85, ...bytes4(back));
+  return Uint8Array.from(body);
+}
+
+function difference(x, y, bits) {
+  if (x.trap !== y.trap) return `trap ${x.trap} ${y.trap}`;
+  if (x.rip !== y.rip) return `rip ${x.rip.toString(16)} ${y.rip.toString(16)}`;
+  const mask = bits === 32 ? 0xffffffffn : 0xffffffffffffffffn;
+  for (let n = 0; n < (bits === 32 ? 8 : 16); n++) {
+    if ((x.gpr[n] & mask) !== (y.gpr[n] & mask)) return `r${n} ${x.gpr[n].toString(16)} ${y.gpr[n].toString(16)}`;
+  }
+  // RF is set in the frame of a fault.
+  const flags = (x.flags ^ y.flags) & 0xcd5n;
+  if (flags !== 0n) return `flags ${(x.flags & 0xcd5n).toString(16)} ${(y.flags & 0xcd5n).toString(16)}`;
+  return Buffer.compare(x.window, y.window) === 0 ? '' : 'memory';
+}
+
+const isAccessFault = (trap) => trap === 12 || trap === 13 || trap === 14 || trap === -2;
+
+export function compareCases(count, seed, programs) {
+  const r = randomSource(seed);
+  const slow = new TestMachine();
+  const engines = [
+    ['interpreter', new EngineMachine(0), 1],
+    ['translator', new EngineMachine(1), 3],
+  ];
+  const wrong = [];
+  let compared = 0;
+  for (let n = 0; n < count; n++) {
+    const bits = r.pick([64, 64, 32]);
+    const single = programs ? undefined : randomInstruction(r, bits);
+    const program = single === undefined ? randomProgram(r, bits) : single.code;
+    const state = randomState(r, bits, single?.isRepeated);
+    slow.set(state, bits);
+    const expected = slow.runProgram(program, bits, programs ? 200 : 1);
+    // The slow evaluator sees addresses, the engine pages and privilege: which access fault it is, is not compared.
+    const fold = (s) => ({ ...s, trap: isAccessFault(s.trap) ? 14 : s.trap });
+    if (expected.trap === 3 && expected.rip > BigInt(START) && expected.rip < BigInt(START + program.length)) continue;
+    for (const [name, machine, runs] of engines) {
+      let what = '';
+      try {
+        for (let k = 0; k < runs && what === ''; k++) {
+          machine.set(state, bits, program);
+          const got = machine.run();
+          // A jump away faults at its target; a bit string may reach a page that only the engine has.
+          if (expected.trap === 3 && isAccessFault(got.trap) && got.rip === expected.rip) got.trap = 3;
+          what = difference(fold(expected), fold(got), bits);
+          if (what !== '') what += ` (run ${k + 1})`;
+        }
+      } catch (e) {
+        what = String(e.message ?? e).slice(0, 200);
+      }
+      compared++;
+      if (what !== '') wrong.push(describe(name, what, program, bits, state));
+    }
+  }
+  return { compared, wrong };
+}
+
+function describe(name, what, program, bits, state) {
+  const lines = [];
+  for (let at = 0; at < program.length; ) {
+    const insn = decode(program, at, program.length - at, bits);
+    if (insn === 'truncated') break;
+    lines.push(`${disassemble(insn, BigInt(START + at))}`);
+    at += insn.length;
+  }
+  const registers = state.gpr.map((v) => v.toString(16)).join(' ');
+  return `${name}: ${what}; ${bits}-bit ${Buffer.from(program).toString('hex')} ${lines.join('; ')}\n  before ${registers} ${state.flags.toString(16)}`;
+}
