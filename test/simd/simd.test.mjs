@@ -26,3 +26,23 @@ for (const [tier, hotThreshold] of [['interpreter', 0], ['translator', 1]]) {
     });
   }
 }
+
+/** COMISD or UCOMISS and SETcc: the flags are consumed by every condition. */
+const CONDITIONS = [[0x66, 0x0f, 0x2f, 0xc1], [0x0f, 0x2e, 0xca], [0x66, 0x0f, 0x38, 0x17, 0xc1]].flatMap((compare) =>
+  Array.from({ length: 16 }, (_, cond) => ({
+    mnemonic: 'setcc',
+    name: `setcc ${cond}`,
+    encode: () => [...compare, 0x0f, 0x90 | cond, 0xc0],
+  })),
+);
+
+for (const hotThreshold of [0, 1]) {
+  test(`conditions after vector comparisons, threshold ${hotThreshold}`, { skip }, () => {
+    const problems = [];
+    judge({
+      count: 50, seed: 5, filter: /./, hotThreshold, program, encodings: 1, list: CONDITIONS,
+      report: (form, code, problem) => problems.push(`${form.name}: ${problem}`),
+    });
+    assert.deepEqual(problems, []);
+  });
+}

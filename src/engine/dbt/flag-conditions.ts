@@ -6,6 +6,11 @@ import * as S from '../../x86/state.js';
 /** Pairs of condition codes: the even one, and its negation one above. */
 const PAIR = { o: 0, b: 1, e: 2, be: 3, s: 4, p: 5, l: 6, le: 7 } as const;
 
+const PF_BIT = 2;
+const ZF_BIT = 6;
+const SF_BIT = 7;
+const OF_BIT = 11;
+
 /** 0 or 1 (i32), or undefined where the general routine must be asked. */
 export function conditionValue(b: Builder, flags: FlagsRecord, cond: number): Value | undefined {
   const positive = ofPair(b, flags, cond >> 1);
@@ -14,7 +19,7 @@ export function conditionValue(b: Builder, flags: FlagsRecord, cond: number): Va
 }
 
 function ofPair(b: Builder, { kind, size, dst, src, x }: FlagsRecord, pair: number): Value | undefined {
-  if (kind === S.CC_FLAGS) return undefined;
+  if (kind === S.CC_FLAGS) return src === undefined ? undefined : ofWord(b, b.wrap(src), pair);
   const zero = b.constant(size, 0);
   const signed = (v: Value): Value => b.signExtend(v, size);
   switch (pair) {
@@ -44,4 +49,28 @@ function ofPair(b: Builder, { kind, size, dst, src, x }: FlagsRecord, pair: numb
   if (kind === S.CC_ADD && src !== undefined && pair === PAIR.b) return b.ltu(dst, src);
   if ((kind === S.CC_INC || kind === S.CC_DEC) && src !== undefined && pair === PAIR.b) return src;
   return undefined;
+}
+
+/** The condition on a word of status flags (COMISD, POPF …). */
+function ofWord(b: Builder, word: Value, pair: number): Value | undefined {
+  const bit = (n: number): Value => b.and(b.shru(word, b.i32(n)), b.i32(1));
+  const less = (): Value => b.xor(bit(SF_BIT), bit(OF_BIT));
+  switch (pair) {
+    case PAIR.o:
+      return bit(OF_BIT);
+    case PAIR.b:
+      return b.and(word, b.i32(1));
+    case PAIR.e:
+      return bit(ZF_BIT);
+    case PAIR.be:
+      return b.ne(b.and(word, b.i32((1 << ZF_BIT) | 1)), b.i32(0));
+    case PAIR.s:
+      return bit(SF_BIT);
+    case PAIR.p:
+      return bit(PF_BIT);
+    case PAIR.l:
+      return less();
+    default:
+      return b.or(less(), bit(ZF_BIT));
+  }
 }
