@@ -222,8 +222,8 @@ export class Chipset {
     this.#systemControl.reset();
     for (const uart of this.uarts) uart.reset();
     this.pci.reset();
-    this.#piix3.reset();
-    this.#piix4.reset();
+    this.#piix3.update();
+    this.#piix4.update();
     this.irqchip.reset();
     if (!this.#options.firmware) this.#configure();
   }

@@ -25,6 +25,7 @@ export interface RuntimeExports extends WebAssembly.Exports {
   dropWrites(host: number): void;
   flushAll(): void;
   computeFlags(): number;
+  loadSlow(linear: bigint, size: number): bigint;
 }
 
 export interface DbtOptions {
@@ -310,6 +311,18 @@ export class DbtVcpu implements Vcpu {
     this.runtime.flushAll();
     this.setWord(S.LOG_COUNT, 0);
     this.owed = 'nothing';
+  }
+
+  /** Guest code at a linear address, as far as it is mapped; for a dump of a guest that has ended. */
+  peek(linear: bigint, length: number): Uint8Array {
+    const out: number[] = [];
+    for (let n = 0; n < length; n++) {
+      this.setWord(S.STATUS, S.STATUS_OK);
+      const byte = this.runtime.loadSlow(BigInt.asIntN(64, linear + BigInt(n)), 1);
+      if (this.word(S.STATUS) !== S.STATUS_OK) break;
+      out.push(Number(byte & 255n));
+    }
+    return Uint8Array.from(out);
   }
 
   statistics(): Record<string, number> {

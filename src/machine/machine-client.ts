@@ -1,0 +1,174 @@
+/** A machine as the control thread sees it: a vCPU thread behind messages and the shared control block. */
+import { EXIT_CODE, TrapezeError, UsageError } from '../base/errors.js';
+import { ControlBlock } from './control-block.js';
+import type { Machine, MachineEvents, MachineOptions, MachineResult } from './machine.js';
+import { MAX_RAM_SIZE, MIN_RAM_SIZE } from './memory-layout.js';
+import type { StartMessage, TranslationReport, WorkerMessage } from './protocol.js';
+
+/** A thread that runs machine-worker code. */
+export interface VcpuThread {
+  post(message: StartMessage): void;
+  onMessage(listener: (message: WorkerMessage) => void): void;
+  onFailure(listener: (error: Error) => void): void;
+  terminate(): void;
+}
+
+export interface ThreadHost {
+  spawn(): VcpuThread;
+  runtime(): Promise<WebAssembly.Module>;
+}
+
+type Listener<K extends keyof MachineEvents> = (value: MachineEvents[K]) => void;
+
+/** How long a run may take to end after `close` before its thread is terminated. */
+const CLOSE_GRACE_MS = 2000;
+/** Input that the ring has no room for is offered again after this time. */
+const RETRY_MS = 5;
+const PAGE = 4096;
+
+export class MachineClient implements Machine {
+  private readonly options: MachineOptions;
+  private readonly host: ThreadHost;
+  private readonly control = new ControlBlock();
+  private readonly listeners: { [K in keyof MachineEvents]: Set<Listener<K>> } = {
+    serial: new Set(),
+    debugcon: new Set(),
+    exit: new Set(),
+  };
+  private readonly queues: Uint8Array[][] = [[], []];
+  private retry: ReturnType<typeof setTimeout> | undefined;
+  private thread: VcpuThread | undefined;
+  private running: Promise<MachineResult> | undefined;
+  private ended = false;
+  private closed = false;
+  private timedOut = false;
+
+  constructor(options: MachineOptions, host: ThreadHost) {
+    this.options = checked(options);
+    this.host = host;
+  }
+
+  on<K extends keyof MachineEvents>(event: K, listener: Listener<K>): this {
+    this.listeners[event].add(listener);
+    return this;
+  }
+  off<K extends keyof MachineEvents>(event: K, listener: Listener<K>): this {
+    this.listeners[event].delete(listener);
+    return this;
+  }
+  private emit<K extends keyof MachineEvents>(event: K, value: MachineEvents[K]): void {
+    for (const listener of this.listeners[event]) listener(value);
+  }
+
+  write(bytes: Uint8Array): void {
+    this.send(0, bytes);
+  }
+  resize(columns: number, rows: number): void {
+    this.send(1, new TextEncoder().encode(`${rows} ${columns}\n`));
+  }
+  private send(ring: number, bytes: Uint8Array): void {
+    if (this.ended) return;
+    (this.queues[ring] as Uint8Array[]).push(bytes.slice());
+    this.drain();
+  }
+  private drain(): void {
+    this.retry = undefined;
+    for (const [ring, queue] of this.queues.entries()) {
+      while (queue.length > 0) {
+        const first = queue[0] as Uint8Array;
+        const sent = this.control.send(ring, first);
+        if (sent < first.length) {
+          queue[0] = first.subarray(sent);
+          this.retry ??= setTimeout(() => this.drain(), RETRY_MS);
+          break;
+        }
+        queue.shift();
+      }
+    }
+  }
+
+  run(): Promise<MachineResult> {
+    this.running ??= this.start();
+    return this.running;
+  }
+
+  private async start(): Promise<MachineResult> {
+    const message = await this.converse({}, 'exit');
+    const result: MachineResult = this.timedOut
+      ? { ...message.result, reason: 'timeout', exitCode: EXIT_CODE.TIMEOUT }
+      : message.result;
+    this.emit('exit', result);
+    return result;
+  }
+
+  /** Translates the code at a linear address of the loaded guest instead of running it. */
+  async inspect(address: bigint): Promise<TranslationReport> {
+    return (await this.converse({ inspect: address }, 'translation')).report;
+  }
+
+  private async converse<K extends WorkerMessage['kind']>(
+    extra: { inspect?: bigint },
+    last: K,
+  ): Promise<WorkerMessage & { kind: K }> {
+    const runtime = await this.host.runtime();
+    const thread = this.host.spawn();
+    this.thread = thread;
+    const { timeoutMs } = this.options;
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            this.timedOut = true;
+            this.stop();
+          }, timeoutMs);
+    try {
+      return await new Promise((resolve, reject) => {
+        thread.onFailure((error) => reject(new TrapezeError('internal', error.message, EXIT_CODE.INTERNAL, { cause: error })));
+        thread.onMessage((message) => {
+          if (message.kind === last) resolve(message as WorkerMessage & { kind: K });
+          else if (message.kind === 'serial') this.emit('serial', message.bytes);
+          else if (message.kind === 'debugcon') this.emit('debugcon', message.bytes);
+          else if (message.kind === 'error') reject(revive(message));
+        });
+        thread.post({ options: this.options, control: this.control.buffer, runtime, wallClockMs: Date.now(), ...extra });
+      });
+    } finally {
+      this.ended = true;
+      clearTimeout(timer);
+      clearTimeout(this.retry);
+      thread.terminate();
+    }
+  }
+
+  private stop(): void {
+    this.control.stop();
+    const { thread } = this;
+    if (thread !== undefined && !this.ended) setTimeout(() => thread.terminate(), CLOSE_GRACE_MS).unref?.();
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.stop();
+  }
+}
+
+function revive({ code, message, exitCode, stack }: WorkerMessage & { kind: 'error' }): TrapezeError {
+  const error = new TrapezeError(code, message, exitCode);
+  if (code === 'internal') error.stack = stack;
+  return error;
+}
+
+function checked(options: MachineOptions): MachineOptions {
+  const { memoryBytes, cpus, engine } = options;
+  if (cpus !== undefined && cpus !== 1) {
+    throw new UsageError(`${cpus} processors were asked for, but a machine has exactly one so far; leave cpus at 1`);
+  }
+  if (engine !== undefined && engine !== 'dbt' && engine !== 'auto') {
+    throw new UsageError(`there is no engine "${String(engine)}" yet; use dbt or auto`);
+  }
+  if (memoryBytes !== undefined && (!Number.isInteger(memoryBytes / PAGE) || memoryBytes < MIN_RAM_SIZE || memoryBytes > MAX_RAM_SIZE)) {
+    throw new UsageError(`${memoryBytes} bytes of memory cannot be had; choose a multiple of 4096 from ${MIN_RAM_SIZE} to ${MAX_RAM_SIZE}`);
+  }
+  return options;
+}

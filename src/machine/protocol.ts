@@ -1,0 +1,28 @@
+/** Messages between the control thread and a machine's vCPU thread. */
+import type { ErrorCode } from '../base/errors.js';
+import type { MachineOptions, MachineResult } from './machine.js';
+
+export interface StartMessage {
+  readonly options: MachineOptions;
+  readonly control: SharedArrayBuffer;
+  readonly runtime: WebAssembly.Module;
+  /** Host wall clock, milliseconds since 1970 UTC. */
+  readonly wallClockMs: number;
+  /** Guest linear address to translate and report instead of running. */
+  readonly inspect?: bigint;
+}
+
+/** What `inspect translation` shows. */
+export interface TranslationReport {
+  readonly assembly: string;
+  readonly ir: string;
+  /** The region's WebAssembly module; its text is made on the control thread. */
+  readonly module: Uint8Array;
+}
+
+export type WorkerMessage =
+  | { readonly kind: 'serial'; readonly bytes: Uint8Array }
+  | { readonly kind: 'debugcon'; readonly bytes: Uint8Array }
+  | { readonly kind: 'exit'; readonly result: MachineResult }
+  | { readonly kind: 'translation'; readonly report: TranslationReport }
+  | { readonly kind: 'error'; readonly code: ErrorCode; readonly message: string; readonly exitCode: number; readonly stack: string };

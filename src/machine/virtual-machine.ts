@@ -1,0 +1,174 @@
+/**
+ * A machine as it runs in its vCPU thread: RAM, chipset, processor, loaded guest, and the loop until the guest or the
+ * host ends it. Host-neutral; the worker entries give it an engine, a clock and a way to send messages.
+ */
+import type { Clock } from '../base/clock.js';
+import { EXIT_CODE } from '../base/errors.js';
+import type { Engine, Vcpu } from '../engine/engine.js';
+import { loadGuest } from './boot/load-guest.js';
+import { type Chipset, createChipset } from './chipset.js';
+import type { ControlBlock } from './control-block.js';
+import type { EndReason, MachineOptions, MachineResult, Statistics } from './machine.js';
+import { e820Map, writeBiosDataArea } from './memory-layout.js';
+import { OutputBuffer } from './output-buffer.js';
+import { writeAcpiTables } from './tables/acpi.js';
+import { VcpuLoop } from './vcpu-loop.js';
+
+export const DEFAULT_MEMORY = 512 * 2 ** 20;
+const TSC_HZ = 1e9;
+const UARTS = 2;
+
+/** An engine with the guest RAM it runs on. */
+export interface EngineWithMemory {
+  readonly engine: Engine;
+  /** GPA 0 first. */
+  readonly ram: Uint8Array;
+  /** Guest code around a linear address, for a register dump. */
+  peek(linear: bigint, length: number): Uint8Array;
+}
+
+export interface VirtualMachineHost {
+  /** Nanoseconds, monotonic. */
+  now(): number;
+  readonly wallClockMs: number;
+  makeEngine(ramBytes: number): EngineWithMemory;
+  serial(bytes: Uint8Array): void;
+  debugcon(bytes: Uint8Array): void;
+}
+
+interface Run {
+  readonly reason: EndReason;
+  readonly debugExitCode: number;
+}
+
+export class VirtualMachine {
+  private readonly options: MachineOptions;
+  private readonly control: ControlBlock;
+  private readonly host: VirtualMachineHost;
+  private readonly clock: Clock;
+
+  constructor(options: MachineOptions, control: ControlBlock, host: VirtualMachineHost) {
+    this.options = options;
+    this.control = control;
+    this.host = host;
+    const started = host.now();
+    this.clock = { now: () => host.now() - started, tscHz: TSC_HZ };
+  }
+
+  get ramBytes(): number {
+    return this.options.memoryBytes ?? DEFAULT_MEMORY;
+  }
+
+  /** Loads the guest into fresh memory. Throws TrapezeError for what cannot be loaded. */
+  boot(serial: OutputBuffer[], debugcon: OutputBuffer, end: (run: Run) => void): { chipset: Chipset; vcpu: Vcpu; memory: EngineWithMemory } {
+    const { options } = this;
+    const memory = this.host.makeEngine(this.ramBytes);
+    const chipset = createChipset({
+      clock: this.clock,
+      vcpus: 1,
+      ramSizeBytes: this.ramBytes,
+      wallClockMs: this.host.wallClockMs,
+      events: {
+        powerOff: () => end({ reason: 'power-off', debugExitCode: 0 }),
+        reset: () => end({ reason: 'reset', debugExitCode: 0 }),
+        debugExit: (code) => end({ reason: 'debug-exit', debugExitCode: code }),
+      },
+      serial,
+      debugExit: options.debugExit ?? false,
+      ...(options.debugcon === undefined ? {} : { debugConsole: { port: options.debugcon, backend: debugcon } }),
+    });
+    writeBiosDataArea(memory.ram);
+    const { rsdp } = writeAcpiTables(memory.ram, { vcpus: 1, serialPorts: UARTS, hpet: true });
+    const { cpu } = loadGuest(memory.ram, {
+      kernel: options.kernel,
+      kernelName: options.kernelName ?? 'kernel',
+      modules: options.modules ?? [],
+      append: options.append ?? '',
+      memoryMap: e820Map(this.ramBytes),
+      rsdp,
+    });
+    const vcpu = memory.engine.createVcpu(0);
+    vcpu.load(cpu);
+    return { chipset, vcpu, memory };
+  }
+
+  run(): MachineResult {
+    for (;;) {
+      const result = this.runOnce();
+      const restarts = result.reason === 'reset' || result.reason === 'triple-fault';
+      if (!restarts || this.options.noReboot === true) return result;
+    }
+  }
+
+  /** From power-on to power-off, reset or stop. */
+  private runOnce(): MachineResult {
+    const { control, host, clock } = this;
+    const serial = [new OutputBuffer((b) => host.serial(b)), new OutputBuffer(() => {})].slice(0, UARTS);
+    const debugcon = new OutputBuffer((b) => host.debugcon(b));
+    let ended: Run | undefined;
+    const { chipset, vcpu, memory } = this.boot(serial, debugcon, (run) => {
+      ended ??= run;
+    });
+    let seen = control.events;
+    const poll = (): boolean => {
+      if (ended !== undefined) return true;
+      const now = host.now();
+      for (const output of [...serial, debugcon]) output.flushIfDue(now);
+      seen = control.events;
+      for (const [ring, uart] of chipset.uarts.entries()) {
+        while (control.pending(ring) && uart.canReceive() > 0) uart.receive(control.take(ring, uart.canReceive()));
+      }
+      return control.stopRequested;
+    };
+    const loop = new VcpuLoop({
+      vcpu,
+      chipset,
+      clock,
+      wait: (ns) => {
+        for (const output of [...serial, debugcon]) output.flush();
+        control.sleep(seen, ns === Infinity ? Infinity : ns / 1e6);
+      },
+      poll,
+      timed: this.options.stats === true ? () => host.now() : undefined,
+    });
+    const end = loop.run();
+    for (const output of [...serial, debugcon]) output.flush();
+    const statistics = gather(vcpu, loop, clock);
+    const cpu = vcpu.save();
+    if (end === 'shutdown') {
+      const address = BigInt.asUintN(64, cpu.rip + (cpu.segments[1]?.base ?? 0n));
+      const bits = ((cpu.segments[1]?.attributes ?? 0) & 0x2000) !== 0 ? 64 : ((cpu.segments[1]?.attributes ?? 0) & 0x4000) !== 0 ? 32 : 16;
+      const code = { address, bytes: memory.peek(address, 64), bits } as const;
+      return { reason: 'triple-fault', exitCode: EXIT_CODE.RESET, statistics, cpu, code };
+    }
+    const run: Run = ended ?? { reason: 'closed', debugExitCode: 0 };
+    return { reason: run.reason, exitCode: exitCodeOf(run), statistics, cpu };
+  }
+}
+
+function exitCodeOf({ reason, debugExitCode }: Run): number {
+  switch (reason) {
+    case 'debug-exit':
+      return debugExitCode;
+    case 'reset':
+    case 'triple-fault':
+      return EXIT_CODE.RESET;
+    case 'timeout':
+      return EXIT_CODE.TIMEOUT;
+    default:
+      return EXIT_CODE.POWER_OFF;
+  }
+}
+
+function gather(vcpu: Vcpu, loop: VcpuLoop, clock: Clock): Statistics {
+  const exits: Record<string, number> = {};
+  for (const [kind, { count, ns }] of [...loop.exits].sort((a, b) => b[1].count - a[1].count)) {
+    exits[kind] = count;
+    if (ns > 0) exits[`${kind} ms`] = ns / 1e6;
+  }
+  return {
+    'VM exits': exits,
+    time: { 'run s': clock.now() / 1e9, 'halted s': loop.haltedNs / 1e9, 'interrupts injected': loop.interrupts },
+    processor: vcpu.statistics(),
+  };
+}

@@ -1,0 +1,48 @@
+/** Trapeze on Node: `import { Machine } from 'trapeze'`. */
+import { readFile } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
+import type { MachineOptions } from './machine/machine.js';
+import { MachineClient, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
+import type { StartMessage, WorkerMessage } from './machine/protocol.js';
+
+export * from './base/errors.js';
+export type { CpuState } from './engine/engine.js';
+export type { BootModule } from './machine/boot/boot.js';
+export type { EndReason, MachineEvents, MachineOptions, MachineResult, Statistics } from './machine/machine.js';
+
+let runtime: Promise<WebAssembly.Module> | undefined;
+
+function loadRuntime(): Promise<WebAssembly.Module> {
+  runtime ??= readFile(new URL('./runtime.wasm', import.meta.url)).then((bytes) => WebAssembly.compile(bytes));
+  return runtime;
+}
+
+function spawn(): VcpuThread {
+  const worker = new Worker(new URL('./node-worker.js', import.meta.url));
+  return {
+    post: (message: StartMessage) => worker.postMessage(message),
+    onMessage: (listener: (message: WorkerMessage) => void) => void worker.on('message', listener),
+    onFailure: (listener) => {
+      worker.on('error', listener);
+      worker.on('exit', (code) => listener(new Error(`the vCPU thread ended with code ${code}`)));
+    },
+    terminate: () => void worker.terminate(),
+  };
+}
+
+const host: ThreadHost = { spawn, runtime: loadRuntime };
+
+export class Machine extends MachineClient {
+  constructor(options: MachineOptions) {
+    super(options, host);
+  }
+}
+
+/** The stages of the translation at a linear address of a loaded guest, as text. */
+export async function inspectTranslation(
+  options: MachineOptions,
+  address: bigint,
+): Promise<{ assembly: string; ir: string; wasm: string }> {
+  const { assembly, ir, module } = await new Machine(options).inspect(address);
+  return { assembly, ir, wasm: `${module.length} bytes` };
+}
