@@ -24,8 +24,14 @@ const faults: Record<string, Routine> = {
 };
 
 const scalar: Record<string, Routine> = {
-  ...each(['add', 'sub', 'mul', 'div', 'min', 'max'].map((n) => `f32_${n}`), tells('i32', 'i32', 'i32')),
-  ...each(['add', 'sub', 'mul', 'div', 'min', 'max'].map((n) => `f64_${n}`), tells('i64', 'i64', 'i64')),
+  ...each(
+    ['add', 'sub', 'mul', 'div', 'min', 'max'].map((n) => `f32_${n}`),
+    tells('i32', 'i32', 'i32'),
+  ),
+  ...each(
+    ['add', 'sub', 'mul', 'div', 'min', 'max'].map((n) => `f64_${n}`),
+    tells('i64', 'i64', 'i64'),
+  ),
   f32_sqrt: tells('i32', 'i32'),
   f64_sqrt: tells('i64', 'i64'),
   f32_rcp: computes('i32', 'i32'),
@@ -51,7 +57,10 @@ const scalar: Record<string, Routine> = {
 
 const BINARY = ['add', 'sub', 'mul', 'div', 'min', 'max', 'hadd', 'hsub', 'addsub'];
 const packed: Record<string, Routine> = {
-  ...each(BINARY.flatMap((n) => [`f32x4_${n}`, `f64x2_${n}`]), tells('v128', 'v128', 'v128')),
+  ...each(
+    BINARY.flatMap((n) => [`f32x4_${n}`, `f64x2_${n}`]),
+    tells('v128', 'v128', 'v128'),
+  ),
   ...each(['f32x4_sqrt', 'f64x2_sqrt'], tells('v128', 'v128')),
   ...each(['f32x4_rcp', 'f32x4_rsqrt'], computes('v128', 'v128')),
   /** x, y, predicate or control byte */
@@ -76,8 +85,15 @@ const integer: Record<string, Routine> = {
 const cryptography: Record<string, Routine> = {
   ...each(
     [
-      'aes_encrypt', 'aes_encrypt_last', 'aes_decrypt', 'aes_decrypt_last', 'sha1_next_e', 'sha1_message1',
-      'sha1_message2', 'sha256_message1', 'sha256_message2',
+      'aes_encrypt',
+      'aes_encrypt_last',
+      'aes_decrypt',
+      'aes_decrypt_last',
+      'sha1_next_e',
+      'sha1_message1',
+      'sha1_message2',
+      'sha256_message1',
+      'sha256_message2',
     ], // prettier-ignore
     computes('v128', 'v128', 'v128'),
   ),
@@ -91,8 +107,17 @@ const cryptography: Record<string, Routine> = {
 const x87: Record<string, Routine> = {
   ...each(
     [
-      'fpu_fld_f32', 'fpu_fld_st', 'fpu_fld_const', 'fpu_fxch', 'fpu_fst_st', 'fpu_fstp_st', 'fpu_simple',
-      'fpu_transcendental', 'fpu_ffree', 'fpu_ffreep', 'fpu_fldcw',
+      'fpu_fld_f32',
+      'fpu_fld_st',
+      'fpu_fld_const',
+      'fpu_fxch',
+      'fpu_fst_st',
+      'fpu_fstp_st',
+      'fpu_simple',
+      'fpu_transcendental',
+      'fpu_ffree',
+      'fpu_ffreep',
+      'fpu_fldcw',
     ], // prettier-ignore
     tells('i32', 'i32'),
   ),

@@ -133,7 +133,8 @@ export class OneInstruction {
     const length = Number(cases.getBigUint64(at + 16, true));
     const code = Array.from({ length }, (_, n) => cases.getUint8(at + n));
     const rip = this.place(code);
-    for (let n = 0; n < 16; n++) state.setBigUint64(cpu + S.GPR + 8 * n, cases.getBigUint64(at + 24 + 8 * n, true), true);
+    for (let n = 0; n < 16; n++)
+      state.setBigUint64(cpu + S.GPR + 8 * n, cases.getBigUint64(at + 24 + 8 * n, true), true);
     state.setBigUint64(cpu + S.GPR + 32, BigInt(STACK_TOP), true);
     state.setBigUint64(cpu + S.RIP, BigInt(rip), true);
     this.runtime.setFlags(Number(cases.getBigUint64(at + 152, true)) & 0x8d5);
@@ -143,12 +144,13 @@ export class OneInstruction {
     this.bytes.set(fx, image);
     this.runtime.fxrstor_image(image, 1);
     this.runtime.updateKey();
-    const data = this.physical(DATA_GPA + (MEMORY_AT & 0xffff) );
+    const data = this.physical(DATA_GPA + (MEMORY_AT & 0xffff));
     this.bytes.set(new Uint8Array(cases.buffer, cases.byteOffset + at + 672, MEMORY_SIZE), data);
     this.untilHalt(code);
     const vector = this.vector();
     const stop = Number(state.getBigUint64(cpu + S.RIP, true)) - 1;
-    if (vector < 0 && stop !== rip + length) throw new Error(`stopped at ${stop.toString(16)}, not after ${rip.toString(16)}`);
+    if (vector < 0 && stop !== rip + length)
+      throw new Error(`stopped at ${stop.toString(16)}, not after ${rip.toString(16)}`);
     for (let n = 0; n < 16; n++) results.setBigUint64(to + 8 * n, state.getBigUint64(cpu + S.GPR + 8 * n, true), true);
     results.setBigUint64(to + 128, BigInt(this.runtime.computeFlags()), true);
     results.setBigUint64(to + 136, BigInt(vector + 1), true);
@@ -156,6 +158,8 @@ export class OneInstruction {
     this.runtime.fxsave_image(image, 1);
     const out = new Uint8Array(results.buffer, results.byteOffset + to + 144, 512);
     out.set(this.bytes.subarray(image, image + 512));
-    new Uint8Array(results.buffer, results.byteOffset + to + 656, MEMORY_SIZE).set(this.bytes.subarray(data, data + MEMORY_SIZE));
+    new Uint8Array(results.buffer, results.byteOffset + to + 656, MEMORY_SIZE).set(
+      this.bytes.subarray(data, data + MEMORY_SIZE),
+    );
   }
 }

@@ -1,8 +1,9 @@
 // Encodes instructions straight from the decoder's opcode tables: every row of MMX, SSE, AES, SHA and x87, in register
 // and memory form. The memory operand is always [RSI].
-import { twoByteSimd } from '../../dist/x86/decode/two-byte-0f-simd.js';
-import { threeByte38 } from '../../dist/x86/decode/three-byte-0f38.js';
+
 import { threeByte3a } from '../../dist/x86/decode/three-byte-0f3a.js';
+import { threeByte38 } from '../../dist/x86/decode/three-byte-0f38.js';
+import { twoByteSimd } from '../../dist/x86/decode/two-byte-0f-simd.js';
 import { x87 } from '../../dist/x86/decode/x87.js';
 
 const FEATURES = /^(mmx|sse|ssse|aes|pclmulqdq|sha|x87)/;
@@ -63,9 +64,9 @@ function encode(escape, row, memory, w, random) {
   };
   const regCode = codes.find((c) => /^[GVP]/.test(c));
   const rmCode = codes.find((c) => /^[ERWUQNM]|STi/.test(c));
-  let reg = row.reg >= 0 ? row.reg : 0;
+  let reg = Math.max(row.reg, 0);
   if (regCode !== undefined) reg = regCode[0] === 'P' ? random.below(8) : register(takesGpr(regCode));
-  let rm = row.rm >= 0 ? row.rm : 0;
+  let rm = Math.max(row.rm, 0);
   if (memory === false && rmCode !== undefined && row.rm < 0) {
     rm = /^[QN]|STi/.test(rmCode) ? random.below(8) : register(takesGpr(rmCode));
   }

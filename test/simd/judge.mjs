@@ -25,13 +25,14 @@ function runNative(program, input, count, name) {
   const bytes = new Uint8Array(input.buffer, input.byteOffset, CASE_SIZE * count);
   for (let attempt = 0; ; attempt++) {
     const { stdout, status, signal } = spawnSync(program, [], { input: bytes, maxBuffer: 1 << 30 });
-    if (status === 0 && stdout.length === RESULT_SIZE * count) return new DataView(stdout.buffer, stdout.byteOffset, stdout.length);
+    if (status === 0 && stdout.length === RESULT_SIZE * count)
+      return new DataView(stdout.buffer, stdout.byteOffset, stdout.length);
     if (attempt === 2) throw new Error(`native judge failed on ${name}: ${status} ${signal}`);
   }
 }
 
 /** What differs, as text; undefined where nothing does. */
-function difference(mnemonic, native, ours, at) {
+function difference(native, ours, at) {
   const signal = Number(native.getBigUint64(at + 136, true));
   const vector = Number(ours.getBigUint64(at + 136, true)) - 1;
   if (!(SIGNALS[signal] ?? []).includes(vector)) return `signal ${signal}, vector ${vector}`;
@@ -45,8 +46,19 @@ function difference(mnemonic, native, ours, at) {
   const ourFlags = Number(ours.getBigUint64(at + 128, true)) & 0x8d5;
   if (flags !== ourFlags) return `flags ${flags.toString(16)}, ours ${ourFlags.toString(16)}`;
   const fx = at + 144;
-  const hex = (v, from, size) => Array.from({ length: size }, (_, n) => v.getUint8(from + size - 1 - n).toString(16).padStart(2, '0')).join('');
-  const fields = [['fcw', 0, 2], ['fsw', 2, 2], ['ftw', 4, 1], ['mxcsr', 24, 4]];
+  const hex = (v, from, size) =>
+    Array.from({ length: size }, (_, n) =>
+      v
+        .getUint8(from + size - 1 - n)
+        .toString(16)
+        .padStart(2, '0'),
+    ).join('');
+  const fields = [
+    ['fcw', 0, 2],
+    ['fsw', 2, 2],
+    ['ftw', 4, 1],
+    ['mxcsr', 24, 4],
+  ];
   for (let n = 0; n < 8; n++) fields.push([`st${n}`, 32 + 16 * n, 10]);
   for (let n = 0; n < 16; n++) fields.push([`xmm${n}`, 160 + 16 * n, 16]);
   for (const [name, from, size] of fields) {
@@ -95,7 +107,7 @@ export function judge({ count, seed, filter, hotThreshold, program, report, enco
       let threw = false;
       try {
         engine.run(input, n * CASE_SIZE, ours, n * RESULT_SIZE);
-        if (!APPROXIMATE.test(form.mnemonic)) problem = difference(form.mnemonic, native, ours, n * RESULT_SIZE);
+        if (!APPROXIMATE.test(form.mnemonic)) problem = difference(native, ours, n * RESULT_SIZE);
       } catch (error) {
         problem = error.message;
         threw = true;
@@ -105,7 +117,7 @@ export function judge({ count, seed, filter, hotThreshold, program, report, enco
         const one = new DataView(input.buffer, n * CASE_SIZE, CASE_SIZE);
         const again = runNative(program, one, 1, form.name);
         const mine = new DataView(ours.buffer, n * RESULT_SIZE, RESULT_SIZE);
-        problem = difference(form.mnemonic, again, mine, 0);
+        problem = difference(again, mine, 0);
       }
       if (problem !== undefined) {
         wrong++;
@@ -128,7 +140,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     hotThreshold: Number(hot),
     program,
     report: (form, code, problem, input, at) => {
-      console.log(`${form.name} [${code.map((b) => b.toString(16).padStart(2, '0')).join(' ')}]: ${problem} (mxcsr ${input.getUint32(at + 184, true).toString(16)}, fcw ${input.getUint16(at + 160, true).toString(16)} fsw ${input.getUint16(at + 162, true).toString(16)} ftw ${input.getUint8(at + 164).toString(16)})`);
+      console.log(
+        `${form.name} [${code.map((b) => b.toString(16).padStart(2, '0')).join(' ')}]: ${problem} (mxcsr ${input.getUint32(at + 184, true).toString(16)}, fcw ${input.getUint16(at + 160, true).toString(16)} fsw ${input.getUint16(at + 162, true).toString(16)} ftw ${input.getUint8(at + 164).toString(16)})`,
+      );
     },
   });
   console.log(result.cases, 'cases,', result.wrong, 'wrong in', result.failing.size, 'forms');

@@ -28,7 +28,12 @@ const XM = 19;
 
 const ROWS = [
   ['nothing set', CR0, CR4, { ADDPS: -1, PADDB_MMX: -1, CVTPI2PS: -1, FNOP: -1, FWAIT: -1, MOVNTI: -1, STMXCSR: -1 }],
-  ['TS', CR0 | TS, CR4, { ADDPS: NM, PADDB_MMX: NM, CVTPI2PS: NM, FNOP: NM, FWAIT: NM, MOVNTI: -1, LDMXCSR: NM, STMXCSR: NM }],
+  [
+    'TS',
+    CR0 | TS,
+    CR4,
+    { ADDPS: NM, PADDB_MMX: NM, CVTPI2PS: NM, FNOP: NM, FWAIT: NM, MOVNTI: -1, LDMXCSR: NM, STMXCSR: NM },
+  ],
   ['TS without MP', (CR0 | TS) & ~MP, CR4, { ADDPS: NM, FNOP: NM, FWAIT: -1 }],
   ['EM', CR0 | EM, CR4, { ADDPS: UD, PADDB_MMX: UD, CVTPI2PS: UD, FNOP: NM, FWAIT: -1, LDMXCSR: UD, STMXCSR: UD }],
   ['EM and TS', CR0 | EM | TS, CR4, { ADDPS: UD, PADDB_MMX: UD, FNOP: NM, FWAIT: NM }],

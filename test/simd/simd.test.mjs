@@ -12,14 +12,26 @@ const TRANSCENDENTAL = ['f2xm1', 'fyl2x', 'fyl2xp1', 'fptan', 'fpatan', 'fsin', 
 const VECTOR = /^[^f]/;
 const X87 = { test: (name) => name.startsWith('f') && !TRANSCENDENTAL.includes(name.split(' ')[0]) };
 
-for (const [tier, hotThreshold] of [['interpreter', 0], ['translator', 1]]) {
-  for (const [part, filter] of [['vector', VECTOR], ['x87', X87]]) {
+for (const [tier, hotThreshold] of [
+  ['interpreter', 0],
+  ['translator', 1],
+]) {
+  for (const [part, filter] of [
+    ['vector', VECTOR],
+    ['x87', X87],
+  ]) {
     test(`${part} instructions in the ${tier}`, { skip }, () => {
       const problems = [];
       const encodings = hotThreshold === 0 ? 4 : 2;
       const result = judge({
-        count: CASES, seed: 77, filter, hotThreshold, program, encodings,
-        report: (form, code, problem) => problems.push(`${form.name} [${code.map((b) => b.toString(16)).join(' ')}]: ${problem}`),
+        count: CASES,
+        seed: 77,
+        filter,
+        hotThreshold,
+        program,
+        encodings,
+        report: (form, code, problem) =>
+          problems.push(`${form.name} [${code.map((b) => b.toString(16)).join(' ')}]: ${problem}`),
       });
       assert.ok(result.cases > 1000, 'the tables gave too few forms');
       assert.deepEqual(problems, []);
@@ -28,7 +40,11 @@ for (const [tier, hotThreshold] of [['interpreter', 0], ['translator', 1]]) {
 }
 
 /** COMISD or UCOMISS and SETcc: the flags are consumed by every condition. */
-const CONDITIONS = [[0x66, 0x0f, 0x2f, 0xc1], [0x0f, 0x2e, 0xca], [0x66, 0x0f, 0x38, 0x17, 0xc1]].flatMap((compare) =>
+const CONDITIONS = [
+  [0x66, 0x0f, 0x2f, 0xc1],
+  [0x0f, 0x2e, 0xca],
+  [0x66, 0x0f, 0x38, 0x17, 0xc1],
+].flatMap((compare) =>
   Array.from({ length: 16 }, (_, cond) => ({
     mnemonic: 'setcc',
     name: `setcc ${cond}`,
@@ -40,8 +56,14 @@ for (const hotThreshold of [0, 1]) {
   test(`conditions after vector comparisons, threshold ${hotThreshold}`, { skip }, () => {
     const problems = [];
     judge({
-      count: 50, seed: 5, filter: /./, hotThreshold, program, encodings: 1, list: CONDITIONS,
-      report: (form, code, problem) => problems.push(`${form.name}: ${problem}`),
+      count: 50,
+      seed: 5,
+      filter: /./,
+      hotThreshold,
+      program,
+      encodings: 1,
+      list: CONDITIONS,
+      report: (form, _code, problem) => problems.push(`${form.name}: ${problem}`),
     });
     assert.deepEqual(problems, []);
   });

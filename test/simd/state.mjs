@@ -85,7 +85,11 @@ export function writeCase(view, at, code, random, options) {
   view.setBigUint64(at + 152, BigInt(0x202 | (random.next() & 0x8d5)), true);
   const fx = at + 160;
   const free = random.below(3) === 0;
-  view.setUint16(fx, free ? 0x40 | (random.next() & 0xf3f & ~(random.below(4) ? 0 : 0)) | (random.below(3) ? 0x3f : 0) : 0x37f, true);
+  view.setUint16(
+    fx,
+    free ? 0x40 | (random.next() & 0xf3f & ~(random.below(4) ? 0 : 0)) | (random.below(3) ? 0x3f : 0) : 0x37f,
+    true,
+  );
   const top = random.below(8);
   view.setUint16(fx + 2, (top << 11) | (random.below(3) === 0 ? random.next() & 0x4700 : 0), true);
   const tags = random.below(3);

@@ -1,5 +1,5 @@
 /** AES rounds. Intel SDM Vol. 1, "Advanced Encryption Standard New Instructions (AESNI)"; FIPS 197. */
-import { type Definition, type Definitions } from '../lift.js';
+import type { Definition, Definitions } from '../lift.js';
 import { readVector, sse } from './sse-guard.js';
 import { vector, vectorUnary } from './sse-vector.js';
 

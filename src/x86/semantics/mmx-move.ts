@@ -1,7 +1,7 @@
 /** MMX moves that have no XMM twin, masked stores, EMMS. Intel SDM Vol. 1, "Programming with Intel MMX Technology". */
 import { type AccessSize, Value } from '../../ir/value.js';
 import type { MemoryOperand } from '../insn.js';
-import { type Definition, type Definitions, type Lift } from '../lift.js';
+import type { Definition, Definitions, Lift } from '../lift.js';
 import * as S from '../state.js';
 import { enterMmx, isMmx, mmx, readMmx, simd, sse, writeMmx } from './sse-guard.js';
 import { high64, low64, splat64, zeroExtend } from './sse-vector.js';

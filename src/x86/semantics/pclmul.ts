@@ -1,5 +1,5 @@
 /** PCLMULQDQ: carry-less product of one half of each operand. Intel SDM Vol. 2B, "PCLMULQDQ". */
-import { type Definition, type Definitions } from '../lift.js';
+import type { Definition, Definitions } from '../lift.js';
 import { readVector, sse } from './sse-guard.js';
 
 const pclmulqdq: Definition = sse((b, i) => {

@@ -1,5 +1,5 @@
 /** SHA-1 and SHA-256 rounds. Intel SDM Vol. 1, "Intel SHA Extensions"; FIPS 180-4. */
-import { type Definition, type Definitions } from '../lift.js';
+import type { Definition, Definitions } from '../lift.js';
 import * as S from '../state.js';
 import { readVector, sse } from './sse-guard.js';
 import { vector } from './sse-vector.js';

@@ -21,6 +21,23 @@ import { definitions as x87Control } from './x87-control.js';
 import { definitions as x87Load } from './x87-load.js';
 
 export const simdFamilies: readonly Definitions[] = [
-  aes, mmxMove, pclmul, sha, compare, control, convert, float, insert, integer, logic, move, multiply, shift, shuffle,
-  string, x87Arith, x87Control, x87Load,
+  aes,
+  mmxMove,
+  pclmul,
+  sha,
+  compare,
+  control,
+  convert,
+  float,
+  insert,
+  integer,
+  logic,
+  move,
+  multiply,
+  shift,
+  shuffle,
+  string,
+  x87Arith,
+  x87Control,
+  x87Load,
 ]; // prettier-ignore

@@ -1,5 +1,5 @@
 /** Floating-point comparisons: masks (CMP*) and flags (COMIS*, UCOMIS*). Intel SDM Vol. 2A, "CMPPD", "COMISD". */
-import { type Definition, type Definitions } from '../lift.js';
+import type { Definition, Definitions } from '../lift.js';
 import * as S from '../state.js';
 import { arithmetic, readVector, sse } from './sse-guard.js';
 import { DOUBLE, type Format, quickCompare, SINGLE } from './sse-quick.js';
@@ -21,7 +21,10 @@ const packedMask = (routine: string): Definition =>
     const y = readVector(b, src);
     const x = b.read(dst);
     const predicate = b.read(imm);
-    b.write(dst, arithmetic(b, () => b.call(routine, 'v128', x, y, predicate)));
+    b.write(
+      dst,
+      arithmetic(b, () => b.call(routine, 'v128', x, y, predicate)),
+    );
   });
 
 /** The runtime answers with ZF, PF and CF in their RFLAGS places; OF, SF and AF are cleared. */

@@ -1,6 +1,6 @@
 /** Conversions between integers, singles and doubles. Intel SDM Vol. 2A, "CVTDQ2PD" to "CVTTSS2SI". */
 import type { Type, Value } from '../../ir/value.js';
-import { type Definition, type Definitions, type Lift } from '../lift.js';
+import type { Definition, Definitions, Lift } from '../lift.js';
 import * as S from '../state.js';
 import { arithmetic, enterMmx, isMmx, readMmx, readVector, simd, sse, writeMmx } from './sse-guard.js';
 import { DOUBLE, type Format, quickFromInteger, quickNarrow, quickToInteger, quickWiden, SINGLE } from './sse-quick.js';
@@ -14,7 +14,12 @@ const fromInteger = (f: Format): Definition =>
     const [dst, src] = i.operands;
     const v = b.read(src);
     if (isMasked(b)) quickFromInteger(b, f, dst, v);
-    else b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${v.type}_to_${f.float}`, f.integer, v)));
+    else
+      b.writeLow(
+        dst,
+        f.size,
+        arithmetic(b, () => b.call(`${v.type}_to_${f.float}`, f.integer, v)),
+      );
   });
 
 /** CVT(T)SS2SI, CVT(T)SD2SI. */
@@ -27,7 +32,10 @@ const toInteger = (f: Format, truncate: 0 | 1): Definition =>
     }
     const v = b.readLow(src, f.size);
     const type: Type = dst.size === 8 ? 'i64' : 'i32';
-    b.write(dst, arithmetic(b, () => b.call(`${f.float}_to_${type}`, type, v, b.i32(truncate))));
+    b.write(
+      dst,
+      arithmetic(b, () => b.call(`${f.float}_to_${type}`, type, v, b.i32(truncate))),
+    );
   });
 
 const cvtss2sd: Definition = sse((b, i) => {
@@ -37,7 +45,11 @@ const cvtss2sd: Definition = sse((b, i) => {
     return;
   }
   const v = b.readLow(src, 4);
-  b.writeLow(dst, 8, arithmetic(b, () => b.call('f32_to_f64', 'i64', v)));
+  b.writeLow(
+    dst,
+    8,
+    arithmetic(b, () => b.call('f32_to_f64', 'i64', v)),
+  );
 });
 
 const cvtsd2ss: Definition = sse((b, i) => {
@@ -47,7 +59,11 @@ const cvtsd2ss: Definition = sse((b, i) => {
     return;
   }
   const v = b.readLow(src, 8);
-  b.writeLow(dst, 4, arithmetic(b, () => b.call('f64_to_f32', 'i32', v)));
+  b.writeLow(
+    dst,
+    4,
+    arithmetic(b, () => b.call('f64_to_f32', 'i32', v)),
+  );
 });
 
 /** Whole vectors. `half`: the source is 8 bytes and its memory operand need not be aligned. */
@@ -55,7 +71,10 @@ const packed = (routine: string, half: boolean, ...flags: readonly number[]): De
   sse((b, i) => {
     const [dst, src] = i.operands;
     const v = half ? zeroExtend(b, b.readLow(src, 8)) : readVector(b, src);
-    b.write(dst, arithmetic(b, () => b.call(routine, 'v128', v, ...flags.map((n) => b.i32(n)))));
+    b.write(
+      dst,
+      arithmetic(b, () => b.call(routine, 'v128', v, ...flags.map((n) => b.i32(n)))),
+    );
   });
 
 /** CVTPI2PS keeps the high half of dst, CVTPI2PD fills the register; both leave x87 state alone if src is memory. */

@@ -3,7 +3,7 @@
  * number at a time, runtime/simd a vector at a time), which knows MXCSR. Intel SDM Vol. 1, "Programming with SSE", "SIMD Floating-Point
  * Exceptions".
  */
-import { type Definition, type Definitions } from '../lift.js';
+import type { Definition, Definitions } from '../lift.js';
 import * as S from '../state.js';
 import { arithmetic, readVector, sse } from './sse-guard.js';
 import { DOUBLE, type Format, quickBinary, quickMinimum, quickSquareRoot, SINGLE } from './sse-quick.js';
@@ -14,7 +14,10 @@ const packed = (routine: string): Definition =>
     const [dst, src] = i.operands;
     const y = readVector(b, src);
     const x = b.read(dst);
-    b.write(dst, arithmetic(b, () => b.call(routine, 'v128', x, y)));
+    b.write(
+      dst,
+      arithmetic(b, () => b.call(routine, 'v128', x, y)),
+    );
   });
 
 /** dst = op src on whole vectors. */
@@ -22,7 +25,10 @@ const packedUnary = (routine: string): Definition =>
   sse((b, i) => {
     const [dst, src] = i.operands;
     const y = readVector(b, src);
-    b.write(dst, arithmetic(b, () => b.call(routine, 'v128', y)));
+    b.write(
+      dst,
+      arithmetic(b, () => b.call(routine, 'v128', y)),
+    );
   });
 
 /** Whole vectors with a control byte as the last argument. */
@@ -32,7 +38,10 @@ const packedControl = (routine: string): Definition =>
     const y = readVector(b, src);
     const x = b.read(dst);
     const control = b.read(imm);
-    b.write(dst, arithmetic(b, () => b.call(routine, 'v128', x, y, control)));
+    b.write(
+      dst,
+      arithmetic(b, () => b.call(routine, 'v128', x, y, control)),
+    );
   });
 
 const packedUnaryControl = (routine: string): Definition =>
@@ -40,7 +49,10 @@ const packedUnaryControl = (routine: string): Definition =>
     const [dst, src, imm] = i.operands;
     const y = readVector(b, src);
     const control = b.read(imm);
-    b.write(dst, arithmetic(b, () => b.call(routine, 'v128', y, control)));
+    b.write(
+      dst,
+      arithmetic(b, () => b.call(routine, 'v128', y, control)),
+    );
   });
 
 /** While an exception is unmasked, results wait for the check: no quick way then. */
@@ -57,7 +69,11 @@ const scalar = (f: Format, name: string): Definition =>
     }
     const y = b.readLow(src, f.size);
     const x = b.readLow(dst, f.size);
-    b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${f.float}_${name}`, f.integer, x, y)));
+    b.writeLow(
+      dst,
+      f.size,
+      arithmetic(b, () => b.call(`${f.float}_${name}`, f.integer, x, y)),
+    );
   });
 
 const squareRoot = (f: Format): Definition =>
@@ -68,7 +84,11 @@ const squareRoot = (f: Format): Definition =>
       return;
     }
     const x = b.readLow(src, f.size);
-    b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${f.float}_sqrt`, f.integer, x)));
+    b.writeLow(
+      dst,
+      f.size,
+      arithmetic(b, () => b.call(`${f.float}_sqrt`, f.integer, x)),
+    );
   });
 
 const approximation = (routine: string): Definition =>
@@ -82,7 +102,11 @@ const round = (f: Format): Definition =>
     const [dst, src, imm] = i.operands;
     const y = b.readLow(src, f.size);
     const control = b.read(imm);
-    b.writeLow(dst, f.size, arithmetic(b, () => b.call(`${f.float}_round`, f.integer, y, control)));
+    b.writeLow(
+      dst,
+      f.size,
+      arithmetic(b, () => b.call(`${f.float}_round`, f.integer, y, control)),
+    );
   });
 
 /** The four formats of one operation: `add` -> ADDPS ADDPD ADDSS ADDSD. */

@@ -6,8 +6,8 @@ import { constOf } from '../../ir/builder.js';
 import type { Type, Value } from '../../ir/value.js';
 import type { Operand } from '../insn.js';
 import type { Definition, Definitions, Lift } from '../lift.js';
-import { choose } from './sse-logic.js';
 import { enterMmx, isMmx, readMmx, simd, sse, writeMmx } from './sse-guard.js';
+import { choose } from './sse-logic.js';
 import { low64, splat64, writeInteger, zeroExtend } from './sse-vector.js';
 
 interface Shape {

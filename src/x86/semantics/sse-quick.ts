@@ -46,7 +46,8 @@ export const isUnsettled = (b: Lift): Value => b.ne(b.and(b.state(S.MXCSR, 4), b
 
 export const toFloat = (b: Lift, f: Format, bits: Value): Value =>
   b.unary(`${f.float}.reinterpret_${f.integer}`, f.float, bits);
-export const toBits = (b: Lift, f: Format, v: Value): Value => b.unary(`${f.integer}.reinterpret_${f.float}`, f.integer, v);
+export const toBits = (b: Lift, f: Format, v: Value): Value =>
+  b.unary(`${f.integer}.reinterpret_${f.float}`, f.integer, v);
 
 /** Shifted left by one: the sign is gone. */
 const magnitude = (b: Lift, f: Format, bits: Value): Value => b.shl(bits, b.constant(f.size, 1));

@@ -48,10 +48,19 @@ const RULES = {
 function shuffleBy(b: Lift, rule: Rule, imm: Value, x: Value, y?: Value): Value {
   if (imm.isConst) {
     const lanes = rule.lanes(Number(constOf(imm) & 0xffn));
-    if (y === undefined) return b.shuffle(x, zero128(b), lanes.map((n) => Math.min(n, 16)));
+    if (y === undefined)
+      return b.shuffle(
+        x,
+        zero128(b),
+        lanes.map((n) => Math.min(n, 16)),
+      );
     if (lanes.every((n) => n < 32)) return b.shuffle(x, y, lanes);
     // Beyond both: only `right` gets here, by 16 bytes and more, and then nothing of x is left.
-    return b.shuffle(y, zero128(b), lanes.map((n) => Math.min(n - 16, 16)));
+    return b.shuffle(
+      y,
+      zero128(b),
+      lanes.map((n) => Math.min(n - 16, 16)),
+    );
   }
   const indexes = b.call('simd_control', 'v128', b.i32(rule.number), imm);
   const first = b.binop('i8x16.swizzle', 'v128', x, indexes);

@@ -22,7 +22,13 @@ const compareStrings = (explicit: boolean, wantsIndex: boolean): Definition =>
     const wide = i.operandSize === 8;
     const answer = explicit
       ? b.call(
-          'simd_pcmpestr', 'i64', x, explicitLength(b, GPR_INDEX.rax, wide), y, explicitLength(b, GPR_INDEX.rdx, wide), control,
+          'simd_pcmpestr',
+          'i64',
+          x,
+          explicitLength(b, GPR_INDEX.rax, wide),
+          y,
+          explicitLength(b, GPR_INDEX.rdx, wide),
+          control,
         ) // prettier-ignore
       : b.call('simd_pcmpistr', 'i64', x, y, control);
     const low = b.wrap(answer);

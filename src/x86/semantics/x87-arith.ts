@@ -82,7 +82,18 @@ const fcmovcc: Definition = x87((b, i) => {
 
 /** Instructions without operands, numbered as `fpu_simple` in runtime/simd/x87-calls.ts numbers them. */
 const SIMPLE = [
-  'fchs', 'fabs', 'ftst', 'fxam', 'fsqrt', 'frndint', 'fscale', 'fxtract', 'fprem', 'fprem1', 'fincstp', 'fdecstp',
+  'fchs',
+  'fabs',
+  'ftst',
+  'fxam',
+  'fsqrt',
+  'frndint',
+  'fscale',
+  'fxtract',
+  'fprem',
+  'fprem1',
+  'fincstp',
+  'fdecstp',
 ] as const; // prettier-ignore
 const TRANSCENDENTAL = ['f2xm1', 'fyl2x', 'fyl2xp1', 'fptan', 'fpatan', 'fsin', 'fcos', 'fsincos'] as const;
 

@@ -4,7 +4,7 @@
  * stack as it was. With an unmasked exception nothing is written and nothing popped.
  */
 import type { Type, Value } from '../../ir/value.js';
-import { Value as Node, type AccessSize } from '../../ir/value.js';
+import { type AccessSize, Value as Node } from '../../ir/value.js';
 import type { MemoryOperand, Operand } from '../insn.js';
 import type { Definition, Definitions, Lift } from '../lift.js';
 import * as S from '../state.js';
