@@ -122,7 +122,7 @@ export class Ioapic implements MmioHandler {
         return ((spec.IOAPIC_PINS - 1) << 16) | spec.IOAPIC_VERSION;
     }
     const pin = (select - spec.IOAPIC_REG_TABLE) >> 1;
-    if (pin < 0 || pin >= spec.IOAPIC_PINS) return 0xffffffff;
+    if (pin < 0 || pin >= spec.IOAPIC_PINS) return 0;
     return (select & 1) === 0 ? this.#low[pin] : this.#high[pin];
   }
 

@@ -19,7 +19,7 @@ export const PM1_SCI_EN = 0x0001;
 export const PM1_BM_RLD = 0x0002;
 export const PM1_SLP_TYP_SHIFT = 10;
 export const PM1_SLP_EN = 0x2000;
-export const PM1_CONTROL_WRITABLE = PM1_BM_RLD | (7 << PM1_SLP_TYP_SHIFT);
+export const PM1_CONTROL_WRITABLE = PM1_SCI_EN | PM1_BM_RLD | (7 << PM1_SLP_TYP_SHIFT);
 
 /** Intel 82371AB (PIIX4) data sheet, "Power Management I/O Space Registers": offsets from PMBASE. */
 export const PM1_STATUS_OFFSET = 0x00;

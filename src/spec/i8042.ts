@@ -43,6 +43,8 @@ export const SELF_TEST_PASSED = 0x55;
 
 export const OUTPUT_NOT_RESET = 0x01;
 export const OUTPUT_A20 = 0x02;
+/** Keyboard clock and data high, unused pins high. */
+export const OUTPUT_IDLE = 0xcd;
 
 export const PS2_ACK = 0xfa;
 export const PS2_RESEND = 0xfe;

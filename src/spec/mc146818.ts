@@ -51,5 +51,5 @@ export const CMOS_MEMORY_ABOVE_16M = 0x34;
 /** In 64 KiB above 4 GiB, three bytes. */
 export const CMOS_MEMORY_ABOVE_4G = 0x5b;
 export const CMOS_EQUIPMENT = 0x14;
-/** Two serial ports unknown, keyboard and PS/2 mouse present. */
+export const EQUIPMENT_FPU = 0x02;
 export const EQUIPMENT_MOUSE = 0x04;

@@ -33,6 +33,8 @@ export const COMMAND_WRITABLE =
   COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_INTX_DISABLE;
 export const STATUS_INTERRUPT = 0x0008;
 export const STATUS_CAPABILITIES = 0x0010;
+export const STATUS_FAST_BACK_TO_BACK = 0x0080;
+export const STATUS_DEVSEL_MEDIUM = 0x0200;
 /** Write one to clear. */
 export const STATUS_ERRORS = 0xf900;
 export const HEADER_MULTIFUNCTION = 0x80;
@@ -65,6 +67,22 @@ export const PIRQ_COUNT = 4;
 export const PIRQ_DISABLED = 0x80;
 /** IRQs 3-7, 9-12, 14, 15. */
 export const PIRQ_VALID_IRQS = 0xdef8;
+
+/**
+ * Other registers of the PIIX3 that do not start as zero: I/O recovery, X-bus chip select, top of memory, motherboard
+ * IRQ and DMA routing, chip select control, SMI control, fast-off timer.
+ */
+export const PIIX3_DEFAULTS: readonly (readonly [number, number])[] = [
+  [0x4c, 0x4d],
+  [0x4e, 0x03],
+  [0x69, 0x02],
+  [0x70, 0x80],
+  [0x76, 0x0c],
+  [0x77, 0x0c],
+  [0x78, 0x02],
+  [0xa0, 0x08],
+  [0xa8, 0x0f],
+];
 
 /** Intel 82371AB (PIIX4) data sheet, function 3: PMBASE and "Miscellaneous Power Management". */
 export const PIIX4_PMBASE = 0x40;

@@ -132,7 +132,7 @@ export class AcpiPm implements Device<AcpiPmState> {
     expectState(state, 'acpi-pm', 1);
     this.#status = state.status & spec.PM1_STATUS_MASK;
     this.#enable = state.enable & spec.PM1_ENABLE_MASK;
-    this.#control = state.control & (spec.PM1_CONTROL_WRITABLE | spec.PM1_SCI_EN);
+    this.#control = state.control & spec.PM1_CONTROL_WRITABLE;
     this.#gpeStatus = state.gpeStatus & 0xffff;
     this.#gpeEnable = state.gpeEnable & 0xffff;
     this.#smiCommand = state.smiCommand & 0xff;
@@ -187,9 +187,9 @@ export class AcpiPm implements Device<AcpiPmState> {
     this.#update();
   }
 
-  /** SCI_EN belongs to the SMI command; SLP_EN reads as zero and starts the transition. */
+  /** SCI_EN is firmware's to write, as in the PIIX4; SLP_EN reads as zero and starts the transition. */
   #writeControl(value: number): void {
-    this.#control = (value & spec.PM1_CONTROL_WRITABLE) | (this.#control & spec.PM1_SCI_EN);
+    this.#control = value & spec.PM1_CONTROL_WRITABLE;
     if ((value & spec.PM1_SLP_EN) === 0) return;
     if (((value >> spec.PM1_SLP_TYP_SHIFT) & 7) === spec.SLP_TYP_S5) this.#powerOff();
   }

@@ -67,7 +67,7 @@ export class I8042 implements Device<I8042State> {
     this.#ram[0] = DEFAULT_CONFIG;
     this.#command = 0;
     this.#lastWasCommand = false;
-    this.#output = spec.OUTPUT_NOT_RESET;
+    this.#output = spec.OUTPUT_IDLE;
     this.#buffer = undefined;
     this.#bufferIsAux = false;
     this.#data = 0;

@@ -304,7 +304,7 @@ export class Rtc implements Device<RtcState>, PioHandler {
     word(spec.CMOS_EXTENDED_MEMORY_KIB, extendedKib);
     word(spec.CMOS_EXTENDED_MEMORY_KIB_2, extendedKib);
     word(spec.CMOS_MEMORY_ABOVE_16M, Math.max(0, Math.min(65535, (ramSizeBytes - (16 << 20)) / 65536)));
-    this.#cells[spec.CMOS_EQUIPMENT] = spec.EQUIPMENT_MOUSE;
+    this.#cells[spec.CMOS_EQUIPMENT] = spec.EQUIPMENT_FPU | spec.EQUIPMENT_MOUSE;
   }
 }
 

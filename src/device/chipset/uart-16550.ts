@@ -25,6 +25,7 @@ export interface UartState extends SavedState {
   readonly modemStatus: number;
   readonly scratch: number;
   readonly received: number[];
+  readonly lastByte: number;
   readonly thrEmptyPending: boolean;
   readonly timeoutPending: boolean;
   readonly timeoutNs: number | null;
@@ -60,6 +61,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
   #modemStatus = CONNECTED;
   #scratch = 0;
   #received: number[] = [];
+  #lastByte = 0;
   /** The transmitter became empty since IIR or THR was last touched. */
   #thrEmptyPending = false;
   #timeoutPending = false;
@@ -85,6 +87,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
     this.#modemStatus = CONNECTED;
     this.#scratch = 0;
     this.#received = [];
+    this.#lastByte = 0;
     this.#thrEmptyPending = false;
     this.#timeoutPending = false;
     this.#timeout.disarm();
@@ -202,6 +205,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       modemStatus: this.#modemStatus,
       scratch: this.#scratch,
       received: [...this.#received],
+      lastByte: this.#lastByte,
       thrEmptyPending: this.#thrEmptyPending,
       timeoutPending: this.#timeoutPending,
       timeoutNs: this.#timeout.save(),
@@ -219,6 +223,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
     this.#modemStatus = state.modemStatus & 0xff;
     this.#scratch = state.scratch & 0xff;
     this.#received = savedBytes(state.received, spec.UART_FIFO_SIZE);
+    this.#lastByte = state.lastByte & 0xff;
     this.#thrEmptyPending = state.thrEmptyPending === true;
     this.#timeoutPending = state.timeoutPending === true;
     this.#timeout.restore(state.timeoutNs);
@@ -247,7 +252,9 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
 
   #readData(): number {
     const wasFull = this.#received.length >= this.#capacity;
-    const value = this.#received.shift() ?? 0;
+    const value = this.#received.shift() ?? (this.#fifosEnabled ? 0 : this.#lastByte);
+    // Without FIFOs the receiver buffer keeps its byte.
+    if (!this.#fifosEnabled) this.#lastByte = value;
     this.#timeoutPending = false;
     this.#armTimeout();
     this.#update();

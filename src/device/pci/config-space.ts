@@ -6,10 +6,15 @@ import { type IoSize, ones } from '../../base/io.js';
 import { restoreArray } from '../../base/state.js';
 import { PCI_CONFIG_SIZE } from '../../spec/pci.js';
 
+/** Where the predefined header ends. */
+const VENDOR_REGISTERS = 0x40;
+
 export class ConfigSpace {
   readonly #bytes = new Uint8Array(PCI_CONFIG_SIZE);
   readonly #writable = new Uint8Array(PCI_CONFIG_SIZE);
   readonly #clearable = new Uint8Array(PCI_CONFIG_SIZE);
+  /** Values after reset. */
+  readonly #initial = new Uint8Array(PCI_CONFIG_SIZE);
 
   /** Sets a register's value and the bits software may change. */
   define(offset: number, size: IoSize, value: number, writable = 0, clearable = 0): void {
@@ -17,7 +22,12 @@ export class ConfigSpace {
     for (let i = 0; i < size; i++) {
       this.#writable[offset + i] = writable >>> (8 * i);
       this.#clearable[offset + i] = clearable >>> (8 * i);
+      this.#initial[offset + i] = value >>> (8 * i);
     }
+  }
+
+  reset(): void {
+    this.#bytes.set(this.#initial);
   }
 
   /** The device's own access: no masks. */
@@ -56,4 +66,9 @@ export class ConfigSpace {
       this.#bytes[at] = (this.#bytes[at] & ~mask) | (bytes[at] & mask);
     }
   }
+}
+
+/** The vendor's registers of a chipset function that nobody models: they keep what is written. */
+export function defineStorage(config: ConfigSpace): void {
+  for (let offset = VENDOR_REGISTERS; offset < PCI_CONFIG_SIZE; offset += 4) config.define(offset, 4, 0, 0xffffffff);
 }

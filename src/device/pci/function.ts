@@ -16,6 +16,8 @@ export interface PciIdentity {
   readonly subsystemVendor?: number;
   readonly subsystem?: number;
   readonly multifunction?: boolean;
+  /** Capability bits of the status register. */
+  readonly status?: number;
   /** 1 = INTA … 4 = INTD, 0 none. */
   readonly interruptPin?: number;
 }
@@ -44,7 +46,7 @@ export class PciFunction {
     config.define(spec.PCI_VENDOR_ID, 2, identity.vendor);
     config.define(spec.PCI_DEVICE_ID, 2, identity.device);
     config.define(spec.PCI_COMMAND, 2, 0, spec.COMMAND_WRITABLE);
-    config.define(spec.PCI_STATUS, 2, 0, 0, spec.STATUS_ERRORS);
+    config.define(spec.PCI_STATUS, 2, identity.status ?? 0, 0, spec.STATUS_ERRORS);
     config.define(spec.PCI_REVISION, 1, identity.revision ?? 0);
     config.define(spec.PCI_CLASS, 1, identity.classCode & 0xff);
     config.define(spec.PCI_CLASS + 1, 2, identity.classCode >>> 8);
@@ -99,12 +101,9 @@ export class PciFunction {
     this.setIntx(this.#intx);
   }
 
-  /** RST#: decoding off, addresses forgotten. */
+  /** RST#: every register as it was defined, decoding off. */
   reset(): void {
-    this.config.write(spec.PCI_COMMAND, 2, 0);
-    this.config.set(spec.PCI_CACHE_LINE, 2, 0);
-    this.config.set(spec.PCI_INTERRUPT_LINE, 1, 0);
-    for (const bar of this.#bars) bar.address = 0;
+    this.config.reset();
     this.#intx = false;
     this.update();
   }

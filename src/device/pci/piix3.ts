@@ -5,6 +5,7 @@
 import { type IrqLine, NO_LINE, SharedLine } from '../../irqchip/line.js';
 import * as spec from '../../spec/pci.js';
 import type { Bus } from '../bus/bus.js';
+import { defineStorage } from './config-space.js';
 import { PciFunction } from './function.js';
 
 export class Piix3 {
@@ -26,7 +27,10 @@ export class Piix3 {
       device: spec.DEVICE_PIIX3_ISA,
       classCode: spec.CLASS_ISA_BRIDGE,
       multifunction: true,
+      status: spec.STATUS_DEVSEL_MEDIUM,
     });
+    defineStorage(this.function.config);
+    for (const [offset, value] of spec.PIIX3_DEFAULTS) this.function.config.define(offset, 1, value, 0xff);
     // Bus master, memory and I/O decoding are hard-wired on.
     this.function.config.define(spec.PCI_COMMAND, 2, 0x0007, 0x0100);
     for (let i = 0; i < spec.PIRQ_COUNT; i++) {
@@ -52,10 +56,6 @@ export class Piix3 {
   route(irqs: readonly number[]): void {
     for (const [i, irq] of irqs.entries()) this.function.config.set(spec.PIRQ_ROUTE + i, 1, irq);
     this.update();
-  }
-
-  reset(): void {
-    this.route([spec.PIRQ_DISABLED, spec.PIRQ_DISABLED, spec.PIRQ_DISABLED, spec.PIRQ_DISABLED]);
   }
 
   /** Follows the route registers. */

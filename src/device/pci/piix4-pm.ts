@@ -4,6 +4,7 @@ import { PM_IO_SIZE, SCI_IRQ } from '../../spec/acpi.js';
 import * as spec from '../../spec/pci.js';
 import type { Bus } from '../bus/bus.js';
 import { ANY_SIZE, BYTE } from '../bus/pio.js';
+import { defineStorage } from './config-space.js';
 import { PciFunction } from './function.js';
 
 /** A block of ports whose base is a configuration register. */
@@ -46,9 +47,10 @@ export class Piix4Pm {
       classCode: spec.CLASS_OTHER_BRIDGE,
       revision: 3,
       interruptPin: 1,
+      status: spec.STATUS_DEVSEL_MEDIUM | spec.STATUS_FAST_BACK_TO_BACK,
     });
     const { config } = this.function;
-    config.define(spec.PCI_INTERRUPT_LINE, 1, SCI_IRQ, 0xff);
+    defineStorage(config);
     config.define(spec.PIIX4_PMBASE, 4, 1, 0xffc0);
     config.define(spec.PIIX4_PMREGMISC, 1, 0, spec.PMREGMISC_IO_ENABLE);
     config.define(spec.PIIX4_SMBBASE, 4, 1, 0xfff0);
@@ -68,15 +70,7 @@ export class Piix4Pm {
     this.update();
   }
 
-  reset(): void {
-    const { config } = this.function;
-    config.write(spec.PIIX4_PMBASE, 4, 0);
-    config.write(spec.PIIX4_PMREGMISC, 1, 0);
-    config.write(spec.PIIX4_SMBBASE, 4, 0);
-    config.write(spec.PIIX4_SMBHSTCFG, 1, 0);
-    this.update();
-  }
-
+  /** Follows the base registers. */
   update(): void {
     const { config } = this.function;
     const acpiOn = (config.read(spec.PIIX4_PMREGMISC, 1) & spec.PMREGMISC_IO_ENABLE) !== 0;
