@@ -38,11 +38,17 @@ export function runMachine(start: StartMessage, host: WorkerHost): void {
 
 function makeEngine(ramBytes: number, start: StartMessage, host: WorkerHost, origin: number): EngineWithMemory {
   const memory = createVmMemory(ramBytes);
-  const engine = new DbtEngine(memory, ramBytes, start.runtime, { hotThreshold: HOT_THRESHOLD }, {
-    now: () => host.now(),
-    tsc: () => host.now() - origin,
-    random: () => host.random(),
-  });
+  const engine = new DbtEngine(
+    memory,
+    ramBytes,
+    start.runtime,
+    { hotThreshold: HOT_THRESHOLD },
+    {
+      now: () => host.now(),
+      tsc: () => host.now() - origin,
+      random: () => host.random(),
+    },
+  );
   let vcpu: DbtVcpu | undefined;
   return {
     engine: {
@@ -60,10 +66,16 @@ function makeEngine(ramBytes: number, start: StartMessage, host: WorkerHost, ori
 
 function describe(error: unknown): WorkerMessage {
   if (error instanceof TrapezeError) {
-    return { kind: 'error', code: error.code, message: error.message, exitCode: error.exitCode, stack: error.stack ?? '' };
+    return {
+      kind: 'error',
+      code: error.code,
+      message: error.message,
+      exitCode: error.exitCode,
+      stack: error.stack ?? '',
+    };
   }
   if (error instanceof RangeError && /memory/i.test(error.message)) {
-    const message = 'this host has no room for the guest\'s memory; use a smaller --memory';
+    const message = "this host has no room for the guest's memory; use a smaller --memory";
     return { kind: 'error', code: 'out-of-memory', message, exitCode: EXIT_CODE.BAD_INPUT, stack: '' };
   }
   const { message, stack } = error instanceof Error ? error : { message: String(error), stack: '' };

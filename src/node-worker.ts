@@ -1,8 +1,8 @@
 /** The vCPU thread on Node. */
 import { randomFillSync } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
-import { runMachine } from './machine-worker.js';
 import type { StartMessage } from './machine/protocol.js';
+import { runMachine } from './machine-worker.js';
 
 const pool = new Uint32Array(256);
 let used = pool.length;

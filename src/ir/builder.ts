@@ -2,7 +2,7 @@
  * Builds values and statements, folding constants on the way. Knows types and WebAssembly's arithmetic, nothing of x86.
  * Generic methods (`add`, `shl`, `ltu` …) take the integer type of their first operand.
  */
-import { type AccessSize, type FlagsRecord, type Statement, type Type, Value, nextSerial } from './value.js';
+import { type AccessSize, type FlagsRecord, nextSerial, type Statement, type Type, Value } from './value.js';
 
 type Fold = (a: bigint, b: bigint, bits: number) => bigint;
 

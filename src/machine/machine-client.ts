@@ -123,14 +123,22 @@ export class MachineClient implements Machine {
           }, timeoutMs);
     try {
       return await new Promise((resolve, reject) => {
-        thread.onFailure((error) => reject(new TrapezeError('internal', error.message, EXIT_CODE.INTERNAL, { cause: error })));
+        thread.onFailure((error) =>
+          reject(new TrapezeError('internal', error.message, EXIT_CODE.INTERNAL, { cause: error })),
+        );
         thread.onMessage((message) => {
           if (message.kind === last) resolve(message as WorkerMessage & { kind: K });
           else if (message.kind === 'serial') this.emit('serial', message.bytes);
           else if (message.kind === 'debugcon') this.emit('debugcon', message.bytes);
           else if (message.kind === 'error') reject(revive(message));
         });
-        thread.post({ options: this.options, control: this.control.buffer, runtime, wallClockMs: Date.now(), ...extra });
+        thread.post({
+          options: this.options,
+          control: this.control.buffer,
+          runtime,
+          wallClockMs: Date.now(),
+          ...extra,
+        });
       });
     } finally {
       this.ended = true;
@@ -167,8 +175,13 @@ function checked(options: MachineOptions): MachineOptions {
   if (engine !== undefined && engine !== 'dbt' && engine !== 'auto') {
     throw new UsageError(`there is no engine "${String(engine)}" yet; use dbt or auto`);
   }
-  if (memoryBytes !== undefined && (!Number.isInteger(memoryBytes / PAGE) || memoryBytes < MIN_RAM_SIZE || memoryBytes > MAX_RAM_SIZE)) {
-    throw new UsageError(`${memoryBytes} bytes of memory cannot be had; choose a multiple of 4096 from ${MIN_RAM_SIZE} to ${MAX_RAM_SIZE}`);
+  if (
+    memoryBytes !== undefined &&
+    (!Number.isInteger(memoryBytes / PAGE) || memoryBytes < MIN_RAM_SIZE || memoryBytes > MAX_RAM_SIZE)
+  ) {
+    throw new UsageError(
+      `${memoryBytes} bytes of memory cannot be had; choose a multiple of 4096 from ${MIN_RAM_SIZE} to ${MAX_RAM_SIZE}`,
+    );
   }
   return options;
 }

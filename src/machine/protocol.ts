@@ -25,4 +25,10 @@ export type WorkerMessage =
   | { readonly kind: 'debugcon'; readonly bytes: Uint8Array }
   | { readonly kind: 'exit'; readonly result: MachineResult }
   | { readonly kind: 'translation'; readonly report: TranslationReport }
-  | { readonly kind: 'error'; readonly code: ErrorCode; readonly message: string; readonly exitCode: number; readonly stack: string };
+  | {
+      readonly kind: 'error';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly exitCode: number;
+      readonly stack: string;
+    };

@@ -60,7 +60,11 @@ export class VirtualMachine {
   }
 
   /** Loads the guest into fresh memory. Throws TrapezeError for what cannot be loaded. */
-  boot(serial: OutputBuffer[], debugcon: OutputBuffer, end: (run: Run) => void): { chipset: Chipset; vcpu: Vcpu; memory: EngineWithMemory } {
+  boot(
+    serial: OutputBuffer[],
+    debugcon: OutputBuffer,
+    end: (run: Run) => void,
+  ): { chipset: Chipset; vcpu: Vcpu; memory: EngineWithMemory } {
     const { options } = this;
     const memory = this.host.makeEngine(this.ramBytes);
     const chipset = createChipset({
@@ -137,7 +141,12 @@ export class VirtualMachine {
     const cpu = vcpu.save();
     if (end === 'shutdown') {
       const address = BigInt.asUintN(64, cpu.rip + (cpu.segments[1]?.base ?? 0n));
-      const bits = ((cpu.segments[1]?.attributes ?? 0) & 0x2000) !== 0 ? 64 : ((cpu.segments[1]?.attributes ?? 0) & 0x4000) !== 0 ? 32 : 16;
+      const bits =
+        ((cpu.segments[1]?.attributes ?? 0) & 0x2000) !== 0
+          ? 64
+          : ((cpu.segments[1]?.attributes ?? 0) & 0x4000) !== 0
+            ? 32
+            : 16;
       const code = { address, bytes: memory.peek(address, 64), bits } as const;
       return { reason: 'triple-fault', exitCode: EXIT_CODE.RESET, statistics, cpu, code };
     }

@@ -20,11 +20,45 @@ export type FlagName = keyof typeof FLAG;
 export const STATUS_FLAGS = 0x8d5;
 
 /** Condition codes as in Jcc, SDM Vol. 1, appendix B. */
-export const COND = { o: 0, no: 1, b: 2, ae: 3, e: 4, ne: 5, be: 6, a: 7, s: 8, ns: 9, p: 10, np: 11, l: 12, ge: 13, le: 14, g: 15 } as const;
+export const COND = {
+  o: 0,
+  no: 1,
+  b: 2,
+  ae: 3,
+  e: 4,
+  ne: 5,
+  be: 6,
+  a: 7,
+  s: 8,
+  ns: 9,
+  p: 10,
+  np: 11,
+  l: 12,
+  ge: 13,
+  le: 14,
+  g: 15,
+} as const;
 const condOfFlag: Partial<Record<FlagName, number>> = { CF: COND.b, PF: COND.p, ZF: COND.e, SF: COND.s, OF: COND.o };
 
 /** Exceptions, SDM Vol. 3A, "Exception and Interrupt Vectors". */
-export const VECTOR = { DE: 0, DB: 1, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, XM: 19 } as const;
+export const VECTOR = {
+  DE: 0,
+  DB: 1,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NM: 7,
+  DF: 8,
+  TS: 10,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  XM: 19,
+} as const;
 
 export type OperandSize = 1 | 2 | 4 | 8;
 
