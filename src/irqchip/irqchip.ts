@@ -226,9 +226,10 @@ export class Irqchip implements ApicFabric {
     if (!Array.isArray(state.lapics) || state.lapics.length !== this.lapics.length) {
       throw new StateError(`saved state has another number of processors than this machine's ${this.lapics.length}`);
     }
-    for (const [i, lapic] of this.lapics.entries()) lapic.restore(state.lapics[i]);
-    this.ioapic.restore(state.ioapic);
+    // In the direction of the wires, so that an edge made by restoring one is overwritten by the next.
     this.pic.restore(state.pic);
+    this.ioapic.restore(state.ioapic);
+    for (const [i, lapic] of this.lapics.entries()) lapic.restore(state.lapics[i]);
     this.#events.apicBaseChanged();
   }
 

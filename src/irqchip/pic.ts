@@ -54,6 +54,8 @@ export class Pic {
         if (slaveIrq >= 0) this.#slave.acknowledge(slaveIrq);
       }
     }
+    // INT falls with INTA: the next request is an edge again.
+    this.#drive(false);
     this.#update();
     return vector;
   }
@@ -107,7 +109,10 @@ export class Pic {
 
   #update(): void {
     this.#master.setCascade(this.#slave.pending() >= 0);
-    const output = this.#master.pending() >= 0;
+    this.#drive(this.#master.pending() >= 0);
+  }
+
+  #drive(output: boolean): void {
     if (output === this.#output) return;
     this.#output = output;
     this.#onOutput(output);

@@ -130,7 +130,7 @@ export class Ps2Mouse implements Ps2Device {
     } else {
       this.#rates = [this.#rates[1], this.#rates[2], byte];
       if (UNLOCK_WHEEL.every((rate, i) => rate === this.#rates[i])) this.#id = 3;
-      else if (this.#id === 3 && UNLOCK_BUTTONS.every((rate, i) => rate === this.#rates[i])) this.#id = 4;
+      else if (UNLOCK_BUTTONS.every((rate, i) => rate === this.#rates[i])) this.#id = 4;
     }
     this.#answer(spec.PS2_ACK);
   }
