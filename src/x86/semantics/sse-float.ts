@@ -7,6 +7,7 @@ import type { Definition, Definitions } from '../lift.js';
 import * as S from '../state.js';
 import { arithmetic, readVector, sse } from './sse-guard.js';
 import { DOUBLE, type Format, quickBinary, quickMinimum, quickSquareRoot, SINGLE } from './sse-quick.js';
+import { DOUBLES, type PackedFormat, type PackedName, quickPacked, SINGLES } from './sse-quick-packed.js';
 
 /** dst = dst op src on whole vectors. */
 const packed = (routine: string): Definition =>
@@ -109,10 +110,19 @@ const round = (f: Format): Definition =>
     );
   });
 
+/** The packed operations that WebAssembly rounds alike. */
+const packedArithmetic = (f: PackedFormat, name: PackedName): Definition => {
+  const checked = packed(`${f.shape}_${name}`);
+  return sse((b, i) => {
+    if (isMasked(b.key)) quickPacked(b, f, name, i.operands[0], i.operands[1]);
+    else checked.lift(b, i);
+  });
+};
+
 /** The four formats of one operation: `add` -> ADDPS ADDPD ADDSS ADDSD. */
-const formats = (name: string): Definitions => ({
-  [`${name}ps`]: packed(`f32x4_${name}`),
-  [`${name}pd`]: packed(`f64x2_${name}`),
+const formats = (name: PackedName): Definitions => ({
+  [`${name}ps`]: packedArithmetic(SINGLES, name),
+  [`${name}pd`]: packedArithmetic(DOUBLES, name),
   [`${name}ss`]: scalar(SINGLE, name),
   [`${name}sd`]: scalar(DOUBLE, name),
 });
@@ -122,8 +132,14 @@ export const definitions: Definitions = {
   ...formats('sub'),
   ...formats('mul'),
   ...formats('div'),
-  ...formats('min'),
-  ...formats('max'),
+  minps: packed('f32x4_min'),
+  minpd: packed('f64x2_min'),
+  minss: scalar(SINGLE, 'min'),
+  minsd: scalar(DOUBLE, 'min'),
+  maxps: packed('f32x4_max'),
+  maxpd: packed('f64x2_max'),
+  maxss: scalar(SINGLE, 'max'),
+  maxsd: scalar(DOUBLE, 'max'),
   sqrtps: packedUnary('f32x4_sqrt'),
   sqrtpd: packedUnary('f64x2_sqrt'),
   sqrtss: squareRoot(SINGLE),
