@@ -194,6 +194,25 @@ export class BlockCache {
     return at;
   }
 
+  private linksLeft = 0;
+  private nextLink = 0;
+  /** A zeroed word that a region's exit fills with the header of the block it goes to; 0 where there is no room. */
+  allocateLink(): number {
+    if (this.linksLeft === 0) {
+      this.nextLink = this.allocate(R.RECORD_SIZE);
+      if (this.nextLink === 0) return 0;
+      this.linksLeft = R.RECORD_SIZE / 4;
+    }
+    this.linksLeft--;
+    this.nextLink += 4;
+    return this.nextLink - 4;
+  }
+
+  /** False for a block that was dropped meanwhile. */
+  isAlive(block: Block): boolean {
+    return this.byId.get(block.id) === block;
+  }
+
   // ---- records ----
   private clearRecord(record: number): void {
     this.i32.fill(0, record >> 2, (record + R.RECORD_SIZE) >> 2);
@@ -392,6 +411,7 @@ export class BlockCache {
     this.byId.clear();
     this.i32.fill(0, S.JUMP_CACHE >> 2, (S.JUMP_CACHE + S.JUMP_CACHE_ENTRIES * 16) >> 2);
     this.next = FIRST_BLOCK;
+    this.linksLeft = 0;
   }
 }
 

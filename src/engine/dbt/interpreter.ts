@@ -3,6 +3,7 @@
  * New forms of a block are compiled together as one small module that shares the table.
  */
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
+import { decode } from '../../x86/decode/decoder.js';
 import { formKey } from '../../x86/decode/form.js';
 import type { Insn } from '../../x86/insn.js';
 import { NO_REGISTER, SEG } from '../../x86/insn.js';
@@ -22,8 +23,25 @@ export const FIRST_REGION = 4096;
 export const TABLE_SIZE = 8192;
 
 /** Mode bits that change what a handler does; the rest of the key it reads at run time or not at all. */
-const HANDLER_MODES =
-  S.KEY_FLAT | S.KEY_STACK32 | S.KEY_FPU_TRAP | S.KEY_NO_SSE | S.KEY_SSE_UNMASKED | S.KEY_ALIGN | S.KEY_VM86 | S.KEY_PROTECTED | S.KEY_CODE64 | S.KEY_CODE32;
+const INTEGER_MODES =
+  S.KEY_FLAT | S.KEY_STACK32 | S.KEY_ALIGN | S.KEY_VM86 | S.KEY_PROTECTED | S.KEY_CODE64 | S.KEY_CODE32;
+const FLOATING_MODES = INTEGER_MODES | S.KEY_FPU_TRAP | S.KEY_NO_SSE | S.KEY_SSE_UNMASKED;
+/** Instructions on x87, MMX or SSE state whose operands do not show it. */
+const FLOATING_MNEMONIC = /^(f|emms|ldmxcsr|stmxcsr|xsave|xrstor)/;
+const floating = new Map<string, boolean>();
+
+function modesOf(insn: Insn): number {
+  let is = floating.get(insn.mnemonic);
+  if (is === undefined) {
+    is = FLOATING_MNEMONIC.test(insn.mnemonic);
+    floating.set(insn.mnemonic, is);
+  }
+  if (is) return FLOATING_MODES;
+  for (const op of insn.operands) {
+    if (op.kind === 'reg' && (op.file === 'xmm' || op.file === 'mmx' || op.file === 'st')) return FLOATING_MODES;
+  }
+  return INTEGER_MODES;
+}
 
 interface PendingForm {
   readonly index: number;
@@ -58,13 +76,24 @@ export class Interpreter {
     this.enter = exports['enter'] as (record: number) => number;
   }
 
+  /** Makes the handlers of the encodings (hexadecimal, separated by spaces) for 64-bit code in one module. */
+  preload(encodings: string): void {
+    const key = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
+    for (const text of encodings.split(' ')) {
+      const bytes = Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+      const insn = decode(bytes, 0, bytes.length, 64);
+      if (insn !== 'truncated') this.handler(insn, key);
+    }
+    this.flush();
+  }
+
   get formCount(): number {
     return this.nextForm - FIRST_FORM;
   }
 
   /** Table index of the handler of an instruction; it exists after the next `flush`. */
   handler(insn: Insn, key: number): number {
-    const modes = key & HANDLER_MODES;
+    const modes = key & modesOf(insn);
     let form = formKey(insn) + '|' + modes;
     for (const op of insn.operands) {
       if (op.kind === 'mem') form += (op.index !== NO_REGISTER ? 'x' : 'm') + op.seg;

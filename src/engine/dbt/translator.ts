@@ -1,22 +1,25 @@
 /** Hot blocks become regions: form, lift, analyse, lower, compile, enter in the table. The whole pipeline on one page. */
-import { ModuleBuilder } from '../../wasm/module.js';
+import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import { StaticLift } from '../../x86/lift-static.js';
 import { semantics } from '../../x86/semantics/index.js';
 import type { Block, BlockCache, RegionEntry } from './block-cache.js';
 import { analyse, type FlowGraph } from './control-flow.js';
 import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
+import type { FunctionIndex } from './lower.js';
 import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
 import { type LiftedBlock, type LiftedInsn, RegionLowering } from './region.js';
 import { formRegion, type Region, type RegionInsn } from './region-former.js';
 
-export interface Translation {
+export interface Lowered {
+  readonly block: Block;
   readonly region: Region;
   readonly lifted: readonly LiftedBlock[];
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly body: FunctionBody;
 }
 
-/** Guest instructions a region must hold to be worth a function. */
-const now = (): number => performance.now();
+/** Regions compiled together at most, and how long the first of a batch waits for others. */
+const BATCH = 48;
+const MAX_WAIT_NS = 3e6;
 
 export class Translator {
   private readonly imports: RuntimeImports;
@@ -25,7 +28,10 @@ export class Translator {
   private readonly freeIndexes: number[] = [];
   private nextIndex = FIRST_REGION;
   // Counters for statistics.
+  private queue: Block[] = [];
+  private queuedSince = 0;
   private regions = 0;
+  private modules = 0;
   private instructions = 0;
   private bytes = 0;
   private dropped = 0;
@@ -43,66 +49,83 @@ export class Translator {
     };
   }
 
-  /** Compiles a region around a hot block and makes the block's header lead into it. */
-  translate(block: Block): void {
-    const started = now();
-    const index = this.freeIndexes.pop() ?? (this.nextIndex < TABLE_SIZE ? this.nextIndex++ : undefined);
-    if (index === undefined) {
-      // All slots taken: start afresh, what is hot comes back soon.
-      this.cache.flush();
-      return;
+  /** Remembers a hot block; it is compiled with others of its time (a module costs far more than a function). */
+  request(block: Block, nowNs: number): void {
+    if (this.queue.length === 0) this.queuedSince = nowNs;
+    this.queue.push(block);
+    if (this.queue.length >= BATCH) this.compile();
+  }
+
+  /** Compiles what has waited long enough. */
+  compileDue(nowNs: number): void {
+    if (this.queue.length > 0 && nowNs - this.queuedSince > MAX_WAIT_NS) this.compile();
+  }
+
+  /** One module for all blocks of the queue; their headers lead into it from now on. */
+  private compile(): void {
+    const started = performance.now();
+    const module = new ModuleBuilder();
+    const type = module.type(HANDLER_SIGNATURE);
+    this.imports.declareMemory(module);
+    const functions = this.imports.functionIndex(module);
+    const lowered: Lowered[] = [];
+    for (const block of this.queue) {
+      const one = this.cache.isAlive(block) ? this.lower(block, functions, type) : undefined;
+      if (one !== undefined) lowered.push(one);
     }
-    const translation = this.lower(block, (count) => this.cache.allocate(count));
-    if (translation === undefined) {
-      this.freeIndexes.push(index);
-      return;
-    }
-    const { region, bytes } = translation;
+    this.queue = [];
+    if (lowered.length === 0) return;
+    for (const [n, { body }] of lowered.entries()) module.export(`r${n}`, module.addFunction(body));
+    const bytes = module.finish();
     const instance = this.imports.instantiateBytes(bytes);
-    this.table.set(index, instance['region'] as () => number);
-    this.cache.addRegion(entryOf(block, region, index));
-    this.regions++;
+    for (const [n, { region, block, lifted }] of lowered.entries()) {
+      const index = this.freeIndexes.pop() ?? (this.nextIndex < TABLE_SIZE ? this.nextIndex++ : undefined);
+      if (index === undefined) {
+        // All slots taken: start afresh, what is hot comes back soon.
+        this.cache.flush();
+        break;
+      }
+      this.table.set(index, instance[`r${n}`] as () => number);
+      this.cache.addRegion(entryOf(block, region, index));
+      this.regions++;
+      this.instructions += lifted.reduce((sum, b) => sum + b.count, 0);
+    }
+    this.modules++;
     this.bytes += bytes.length;
-    this.instructions += translation.lifted.reduce((n, b) => n + b.count, 0);
-    const took = now() - started;
+    const took = performance.now() - started;
     this.milliseconds += took;
     this.longest = Math.max(this.longest, took);
   }
 
-  /** The module for the region at a block; `allocate` hands out words of linear memory for links. */
-  lower(block: Block, allocate: (bytes: number) => number): Translation | undefined {
+  /** Form, lift, analyse, lower: the function of the region at a block; undefined where there is no room for its links. */
+  lower(block: Block, functions: FunctionIndex, type: number): Lowered | undefined {
     const region = formRegion(this.cache, block);
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
     const lifted = region.blocks.map((b): LiftedBlock => {
-      const insns = b.insns.map((i) => liftInsn(i, region.key));
+      const full = b.insns.map((i) => liftInsn(i, region.key));
+      const kept = dropDeadFlags(full.map((i) => i.statements), isPure);
+      const insns = full.map((i, n) => ({ ...i, statements: kept[n] ?? i.statements }));
       return { offset: b.offset, end: b.end, count: insns.length, insns };
     });
     const graph = graphOf(region);
     const flow = analyse(graph);
     const slots = new Map<number, number>();
-    let out = false;
     const slot = (target: number): number => {
       let at = slots.get(target);
       if (at === undefined) {
-        at = allocate(64);
-        if (at === 0) out = true;
+        at = this.cache.allocateLink();
         slots.set(target, at);
       }
       return at;
     };
-    const module = new ModuleBuilder();
-    const type = module.type(HANDLER_SIGNATURE);
-    this.imports.declareMemory(module);
-    const lowering = new RegionLowering(this.imports.functionIndex(module), type, region.key, lifted, graph, flow, slot);
-    const body = lowering.region();
-    if (out) return undefined;
-    module.export('region', module.addFunction(body));
-    return { region, lifted, bytes: module.finish() };
+    const body = new RegionLowering(functions, type, region.key, lifted, graph, flow, slot).region();
+    return [...slots.values()].includes(0) ? undefined : { block, region, lifted, body };
   }
 
   statistics(): Record<string, number> {
     return {
       regions: this.regions,
+      'region modules': this.modules,
       'regions dropped': this.dropped,
       'instructions translated': this.instructions,
       'region bytes': this.bytes,

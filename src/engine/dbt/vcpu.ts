@@ -5,6 +5,7 @@
 import type { AccessSize, CpuState, Vcpu, VmEntry, VmExit } from '../engine.js';
 import * as S from '../../x86/state.js';
 import { type Block, BlockCache, LOOKUP_CHECKED_RECORD, LOOKUP_RECORD } from './block-cache.js';
+import { COMMON_FORMS_64 } from './common-forms.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
 import { RuntimeImports } from './imports.js';
 import { Interpreter } from './interpreter.js';
@@ -64,6 +65,7 @@ export class DbtVcpu implements Vcpu {
     this.view = new DataView(memory.buffer);
     const imports = new RuntimeImports(memory, runtime);
     this.interpreter = new Interpreter(imports);
+    this.interpreter.preload(COMMON_FORMS_64);
     imports.provide('enter', this.interpreter.enter);
     this.cache = new BlockCache(memory, this.interpreter, this.runtime);
     this.translator = new Translator(imports, this.interpreter.table, this.cache);
@@ -111,6 +113,7 @@ export class DbtVcpu implements Vcpu {
     const budget = Math.max(1000, Math.min(1e9, Math.floor(entry.sliceNs * this.rate)));
     this.setWord(S.BUDGET, budget);
     const started = this.now();
+    this.translator.compileDue(started);
     const exit = this.loop(entry.requestInterruptWindow);
     if (exit.kind === 'preempted') {
       const elapsed = this.now() - started;
@@ -168,7 +171,7 @@ export class DbtVcpu implements Vcpu {
         return this.step(true);
       case S.STATUS_HOT: {
         const block = this.cache.byHeader(this.word(S.RECORD));
-        if (block !== undefined) this.translator.translate(block);
+        if (block !== undefined) this.translator.request(block, this.now());
         return undefined;
       }
       case S.STATUS_HALT:
