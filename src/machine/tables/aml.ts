@@ -116,7 +116,7 @@ export function memory32Fixed(base: number, size: number): number[] {
 /** Producer, fixed minimum and maximum. */
 const FIXED_WINDOW = 0x0c;
 
-function window(width: 2 | 4, type: number, flags: number, first: number, last: number): number[] {
+function addressSpace(width: 2 | 4, type: number, flags: number, first: number, last: number): number[] {
   const fields = [0, first, last, 0, last - first + 1].flatMap((value) => littleEndian(value, width));
   const body = [type, FIXED_WINDOW, flags, ...fields];
   return [width === 2 ? 0x88 : 0x87, ...littleEndian(body.length, 2), ...body];
@@ -124,15 +124,15 @@ function window(width: 2 | 4, type: number, flags: number, first: number, last: 
 
 /** "Word Address Space Descriptor" for bus numbers. */
 export function busWindow(first: number, last: number): number[] {
-  return window(2, 2, 0, first, last);
+  return addressSpace(2, 2, 0, first, last);
 }
 
 /** ... and for I/O ports, entire range. */
 export function ioWindow(first: number, last: number): number[] {
-  return window(2, 1, 3, first, last);
+  return addressSpace(2, 1, 3, first, last);
 }
 
 /** "DWord Address Space Descriptor" for memory, read-write; cacheable for the VGA window as firmware says it. */
 export function memoryWindow(first: number, last: number, cacheable = false): number[] {
-  return window(4, 0, cacheable ? 3 : 1, first, last);
+  return addressSpace(4, 0, cacheable ? 3 : 1, first, last);
 }
