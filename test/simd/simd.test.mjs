@@ -34,6 +34,7 @@ for (const [tier, hotThreshold] of [
           problems.push(`${form.name} [${code.map((b) => b.toString(16)).join(' ')}]: ${problem}`),
       });
       assert.ok(result.cases > 1000, 'the tables gave too few forms');
+      assert.equal(result.statistics.regions > 0, hotThreshold > 0);
       assert.deepEqual(problems, []);
     });
   }
