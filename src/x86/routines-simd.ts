@@ -1,14 +1,12 @@
 /** Signatures of the routines of SSE, MMX and x87: runtime/float, runtime/simd, runtime/x87. */
 import type { Type } from '../ir/value.js';
-import type { Routine } from './routines.js';
+import { acts, computes, type Routine } from './routine.js';
 
-const acts = (...params: Type[]): Routine => ({ params, status: true, pure: false });
 /**
  * Reads or writes MXCSR or the x87 state, which compiled code never keeps elsewhere; registers, flags and memory of the
  * guest are not touched. Called once, in order, but nothing has to be written back before.
  */
 const tells = (result: Type, ...params: Type[]): Routine => ({ params, result, status: false, pure: true });
-const computes = (result: Type, ...params: Type[]): Routine => ({ params, result, status: false, pure: true });
 
 const each = (names: readonly string[], routine: Routine): Record<string, Routine> =>
   Object.fromEntries(names.map((name) => [name, routine]));

@@ -3,24 +3,11 @@
  * parameters have the same WebAssembly types. The lowering imports by these names.
  */
 import type { Type } from '../ir/value.js';
+import { acts, computes, type Routine } from './routine.js';
 import { SIMD_ROUTINES } from './routines-simd.js';
 
-export interface Routine {
-  readonly params: readonly Type[];
-  /** Type of the value of a `call`; absent where there is none. */
-  readonly result?: Type;
-  /** A `routine`: returns STATUS_* (i32) and works on the vCPU state in memory. */
-  readonly status: boolean;
-  /** Neither reads nor writes registers, flags, RIP or memory of the guest: compiled code may keep them in locals. */
-  readonly pure: boolean;
-}
-
-/** Works on the state in memory, returns STATUS_*. */
-const acts = (...params: Type[]): Routine => ({ params, status: true, pure: false });
 /** Tells a value; may touch state that definitions do not see directly (MXCSR, x87, a result kept by the runtime). */
 const tells = (result: Type, ...params: Type[]): Routine => ({ params, result, status: false, pure: false });
-/** A function of its parameters. */
-const computes = (result: Type, ...params: Type[]): Routine => ({ params, result, status: false, pure: true });
 
 const integer: Record<string, Routine> = {
   /** segment, offset, size */
