@@ -283,6 +283,8 @@ export class Builder {
 
   /** Computes `v` at this point of the order of effects. */
   now(v: Value): Value {
+    const last = this.statements.at(-1);
+    if (last?.kind === 'eval' && last.value === v) return v;
     v.uses++;
     this.push({ kind: 'eval', value: v });
     return v;

@@ -1,0 +1,93 @@
+/**
+ * Takes out computations of flags that nobody can see: the next flags are written before anything reads these, faults,
+ * or leaves. Works backwards through the straight line of one block; where the block ends, flags are wanted.
+ *
+ * Values keep count of their uses, and the lowering skips what is not used: dropping a statement gives its uses back.
+ */
+import { operandsOf } from '../builder.js';
+import type { Statement, Value } from '../value.js';
+
+/** The statements of each instruction of a block, without dead flags. Changes the counts of uses. */
+export function dropDeadFlags(
+  instructions: readonly (readonly Statement[])[],
+  isPureRoutine: (name: string) => boolean,
+): readonly (readonly Statement[])[] {
+  const pass = new Pass(isPureRoutine);
+  const kept = [...instructions].reverse().map((statements) => pass.block(statements));
+  return kept.reverse();
+}
+
+class Pass {
+  private readonly isPureRoutine: (name: string) => boolean;
+  /** Whether the flags at the present point can be seen. */
+  private live = true;
+
+  constructor(isPureRoutine: (name: string) => boolean) {
+    this.isPureRoutine = isPureRoutine;
+  }
+
+  block(statements: readonly Statement[]): readonly Statement[] {
+    const kept: Statement[] = [];
+    for (const s of [...statements].reverse()) {
+      const result = this.statement(s);
+      if (result !== undefined) kept.push(result);
+    }
+    return kept.reverse();
+  }
+
+  /** The statement, perhaps with less inside, or undefined where it is dead. */
+  private statement(s: Statement): Statement | undefined {
+    switch (s.kind) {
+      case 'flags':
+      case 'setflags':
+        if (!this.live) {
+          for (const v of operandsOf(s)) release(v);
+          return undefined;
+        }
+        this.live = false;
+        return s;
+      case 'eval':
+        return this.evaluation(s);
+      case 'set':
+      case 'setxmm':
+      case 'setstate':
+      case 'setpointer':
+        return s;
+      case 'if': {
+        const after = this.live;
+        const then = this.block(s.then);
+        // Not taken, it leaves the flags as they are.
+        this.live ||= after;
+        if (then.length > 0) return { ...s, then };
+        release(s.cond);
+        return undefined;
+      }
+      default:
+        // Stores, routines, raises and jumps can leave with the flags as they are here.
+        this.live = true;
+        return s;
+    }
+  }
+
+  private evaluation(s: Statement & { kind: 'eval' }): Statement | undefined {
+    const { value } = s;
+    if (value.op === 'load' || value.op === 'loadrmw' || (value.op === 'call' && !this.isPureRoutine(value.name))) {
+      this.live = true;
+      return s;
+    }
+    // Only this statement still refers to it.
+    if (value.uses === 1) {
+      release(value);
+      return undefined;
+    }
+    if (value.op === 'cond' || value.op === 'flagsword') this.live = true;
+    return s;
+  }
+}
+
+/** One use less; what is not used any more uses nothing. Effects keep their own `eval` and with it a use. */
+function release(v: Value): void {
+  v.uses--;
+  if (v.uses > 0) return;
+  for (const part of [v.a, v.b, v.c, ...(v.args ?? [])]) if (part !== undefined) release(part);
+}
