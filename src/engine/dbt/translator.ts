@@ -1,6 +1,8 @@
 /** Hot blocks become regions: form, lift, analyse, lower, compile, enter in the table. The whole pipeline on one page. */
 import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
+import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
+import { ROUTINES } from '../../x86/routines.js';
 import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
@@ -25,6 +27,7 @@ export interface Lowered {
 /** Regions compiled together at most, and how long the first of a batch waits for others. */
 const BATCH = 48;
 const MAX_WAIT_NS = 3e6;
+const isPure = (name: string): boolean => ROUTINES[name]?.pure === true;
 
 export class Translator {
   private readonly imports: RuntimeImports;
