@@ -1,8 +1,6 @@
 /** Hot blocks become regions: form, lift, analyse, lower, compile, enter in the table. The whole pipeline on one page. */
 import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
-import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
-import { ROUTINES } from '../../x86/routines.js';
 import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
@@ -15,7 +13,6 @@ import { type LiftedBlock, type LiftedInsn, RegionLowering } from './region.js';
 import { formRegion, type Region, type RegionInsn } from './region-former.js';
 
 /** A routine that neither reads nor writes what a definition sees. */
-const isPure = (name: string): boolean => ROUTINES[name]?.pure === true;
 
 export interface Lowered {
   readonly block: Block;
