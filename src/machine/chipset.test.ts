@@ -4,7 +4,9 @@ import { ManualClock } from '../base/clock.js';
 import type { IoSize } from '../base/io.js';
 import { StateError } from '../base/state.js';
 import { flatDma } from '../device/dma.js';
+import { PciFunction } from '../device/pci/function.js';
 import { type Chipset, type ChipsetState, createChipset } from './chipset.js';
+import { EBDA_BASE, e820Map, MAX_RAM_SIZE, MIN_RAM_SIZE, writeBiosDataArea } from './memory-layout.js';
 
 const CLOCK_STEP_NS = 10_000;
 
@@ -153,6 +155,69 @@ test('the local APIC page moves with its base', () => {
   assert.equal(mmio.read(0xfee00030, 4), 0xffffffffn);
   assert.equal(msr.write(0x1b, 0xfee00d00n), false, 'x2APIC is not offered');
   assert.equal(msr.write(0x1b, 0xfee00901n), false, 'reserved bit');
+});
+
+test('HPET legacy replacement takes IRQ 0 from the PIT and gives it back', () => {
+  const rig = makeRig();
+  enableApic(rig, 2, 0x31);
+  const { pio, mmio } = rig.chipset.bus;
+  const ticks = (): number => {
+    let count = 0;
+    for (let i = 0; i < 100; i++) {
+      rig.clock.ns += 100_000;
+      rig.chipset.timers.runDue(rig.clock.ns);
+      if (rig.chipset.irqchip.pendingVector(0) === undefined) continue;
+      rig.chipset.irqchip.acknowledge(0);
+      mmio.write(0xfee000b0, 4, 0n);
+      count++;
+    }
+    return count;
+  };
+  pio.write(0x43, 1, 0x34);
+  pio.write(0x40, 1, 0xa9);
+  pio.write(0x40, 1, 0x04);
+  assert.ok(Math.abs(ticks() - 10) <= 1, 'PIT, 1 ms');
+  mmio.write(0xfed00010, 4, 3n);
+  assert.equal(ticks(), 0);
+  mmio.write(0xfed00100, 4, 0x14cn);
+  mmio.write(0xfed00108, 4, mmio.read(0xfed000f0, 4) + 50_000n);
+  mmio.write(0xfed00108, 4, 50_000n);
+  assert.ok(Math.abs(ticks() - 20) <= 1, 'HPET, 0.5 ms');
+  mmio.write(0xfed00010, 4, 0n);
+  assert.ok(Math.abs(ticks() - 10) <= 1, 'PIT again');
+});
+
+test('a plugged PCI function gets an address, an I/O APIC input and a PIRQ', () => {
+  const rig = makeRig();
+  const { bus, irqchip } = rig.chipset;
+  const device = new PciFunction(bus, { vendor: 0x1af4, device: 0x1042, classCode: 0x010000, interruptPin: 1 });
+  device.addBar({ index: 0, kind: 'memory', size: 0x1000, handler: { read: () => 0x77, write() {} } });
+  assert.equal(rig.chipset.plugPci(device), 2);
+  assert.equal(bus.mmio.read(0xc0000000, 1), 0x77n);
+  assert.equal(device.config.read(0x3c, 1), 10);
+  enableApic(rig, 17, 0x8051);
+  device.setIntx(true);
+  assert.equal(irqchip.acknowledge(0), 0x51);
+  bus.pio.write(0xa1, 1, 0xfb);
+  bus.pio.write(0x21, 1, 0xfb);
+  assert.equal(irqchip.acknowledge(0), 0x72, 'IRQ 10 through the slave');
+  device.setIntx(false);
+  assert.equal(irqchip.pendingVector(0), undefined);
+});
+
+test('the memory map is ordered, whole pages, without overlap', () => {
+  for (const ramSize of [MIN_RAM_SIZE, 512 << 20, MAX_RAM_SIZE]) {
+    const map = e820Map(ramSize);
+    let end = 0;
+    for (const { base, size } of map) {
+      assert.ok(base >= end && size > 0);
+      end = base + size;
+    }
+    assert.equal(end, ramSize);
+  }
+  const ram = new Uint8Array(MIN_RAM_SIZE);
+  writeBiosDataArea(ram);
+  assert.equal((ram[0x40e] | (ram[0x40f] << 8)) << 4, EBDA_BASE);
 });
 
 test('a saved chipset behaves like the original after restoring', () => {
