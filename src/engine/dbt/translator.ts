@@ -12,8 +12,6 @@ import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
 import { type LiftedBlock, type LiftedInsn, RegionLowering } from './region.js';
 import { formRegion, type Region, type RegionInsn } from './region-former.js';
 
-/** A routine that neither reads nor writes what a definition sees. */
-
 export interface Lowered {
   readonly block: Block;
   readonly region: Region;
@@ -24,6 +22,7 @@ export interface Lowered {
 /** Regions compiled together at most, and how long the first of a batch waits for others. */
 const BATCH = 48;
 const MAX_WAIT_NS = 3e6;
+/** A routine that neither reads nor writes what a definition sees. */
 const isPure = (name: string): boolean => ROUTINES[name]?.pure === true;
 
 export class Translator {
