@@ -18,7 +18,9 @@ export class EngineMachine {
   /** `hotThreshold` 0: only the interpreter. */
   constructor(hotThreshold) {
     const memory = createVmMemory(RAM_BYTES);
-    const host = { now: () => 0, tsc: () => 0, random: () => 0 };
+    // Time flies, so that what is hot is compiled at once.
+    let time = 0;
+    const host = { now: () => (time += 1e7), tsc: () => 0, random: () => 0 };
     this.vcpu = new DbtEngine(memory, RAM_BYTES, loadModule(), { hotThreshold }, host).createVcpu(0);
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer, S.RAM, RAM_BYTES);
@@ -67,8 +69,16 @@ export class EngineMachine {
       gpr: [...state.gpr],
       rip: BigInt(START),
       rflags: state.flags | 2n,
-      segments: [data, bits === 64 ? code64 : code32, data, data, none, none, none,
-        { base: BigInt(TSS), limit: 0x67, attributes: 0x8b, selector: 0x40 }], // prettier-ignore
+      segments: [
+        data,
+        bits === 64 ? code64 : code32,
+        data,
+        data,
+        none,
+        none,
+        none,
+        { base: BigInt(TSS), limit: 0x67, attributes: 0x8b, selector: 0x40 },
+      ],
       gdtr: { base: BigInt(GDT), limit: 0x1f },
       idtr: { base: BigInt(IDT), limit: 0x1ff },
       cr0: 0x80010033n,
