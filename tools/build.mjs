@@ -1,16 +1,22 @@
-// Builds dist/: TypeScript by tsc, the runtime by the AssemblyScript compiler. `--runtime` or `--ts` builds one of them.
+// Builds dist/: TypeScript by tsc, the runtime by the AssemblyScript compiler. Silent unless something is wrong.
+//   node tools/build.mjs [--ts|--runtime]
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-mkdirSync(`${root}/dist`, { recursive: true });
+const PROGRAM = `${root}/dist/cli/main.js`;
 const only = process.argv[2];
+mkdirSync(`${root}/dist`, { recursive: true });
 
 function run(module, ...args) {
-  const { status } = spawnSync(process.execPath, [`${root}/node_modules/${module}`, ...args], { cwd: root, stdio: 'inherit' });
+  const options = { cwd: root, stdio: 'inherit' };
+  const { status } = spawnSync(process.execPath, [`${root}/node_modules/${module}`, ...args], options);
   if (status !== 0) process.exitCode = status ?? 1;
 }
 
-if (only !== '--runtime') run('typescript/bin/tsc', '-p', 'tsconfig.json');
+if (only !== '--runtime') {
+  run('typescript/bin/tsc', '-p', 'tsconfig.json');
+  if (existsSync(PROGRAM)) chmodSync(PROGRAM, 0o755);
+}
 if (only !== '--ts') run('assemblyscript/bin/asc.js', '--config', 'runtime/asconfig.json', '--target', 'release');
