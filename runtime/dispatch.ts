@@ -83,7 +83,8 @@ export function lookup(slot: usize): usize {
 export function lookupChecked(): usize {
   if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
   if (load<i32>(CPU_BASE + EXIT_REQUEST) != 0) return stop(STATUS_BUDGET);
-  if (load<i32>(CPU_BASE + INTERRUPT_WANTED) != 0 && (load<u64>(CPU_BASE + RFLAGS) & IF) != 0) return stop(STATUS_BUDGET);
+  if (load<i32>(CPU_BASE + INTERRUPT_WANTED) != 0 && (load<u64>(CPU_BASE + RFLAGS) & IF) != 0)
+    return stop(STATUS_BUDGET);
   return lookup(0);
 }
 

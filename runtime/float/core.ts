@@ -43,15 +43,15 @@ export function isSignaling64(bits: u64): bool {
 
 /** The bits of a single as the double of the same value. */
 export function widen(bits: u32): u64 {
-  const sign = <u64>(bits & 0x80000000) << 32;
+  const sign = (<u64>(bits & 0x80000000)) << 32;
   const exponent = <i32>(bits >> 23) & 0xff;
   let fraction = <u64>(bits & 0x7fffff);
   if (exponent == 0xff) return sign | INFINITY | (fraction << 29);
-  if (exponent != 0) return sign | (<u64>(exponent + 896) << 52) | (fraction << 29);
+  if (exponent != 0) return sign | ((<u64>(exponent + 896)) << 52) | (fraction << 29);
   if (fraction == 0) return sign;
   const shift = clz<u32>(<u32>fraction) - 8;
   fraction = (fraction << shift) & 0x7fffff;
-  return sign | (<u64>(897 - shift) << 52) | (fraction << 29);
+  return sign | ((<u64>(897 - shift)) << 52) | (fraction << 29);
 }
 
 /** A zero, infinity or NaN (or any number that the single format holds as a normal one) in the format. */
@@ -89,7 +89,7 @@ export function pack(control: u32, single: bool): u64 {
   const smallest = single ? -126 : -1022;
   const largest = single ? 127 : 1023;
   const rounding = roundingControl(control);
-  const sign = <u64>resultSign << (single ? 31 : 63);
+  const sign = (<u64>resultSign) << (single ? 31 : 63);
   let exponent = resultExponent;
   if (exponent >= smallest) {
     roundResult(precision, rounding);
@@ -105,7 +105,7 @@ export function pack(control: u32, single: bool): u64 {
     if (roundedInexact) raise(PE);
     if (roundedCarry) sig >>= 1;
     const hidden: u64 = 1 << (precision - 1);
-    return sign | (<u64>(exponent + largest) << (precision - 1)) | (sig & (hidden - 1));
+    return sign | ((<u64>(exponent + largest)) << (precision - 1)) | (sig & (hidden - 1));
   }
   // Tiny unless rounding with an unbounded exponent already reaches the smallest normal number.
   roundResult(precision, rounding);
@@ -232,7 +232,7 @@ function squareRoot(a: u64, denormal: bool, single: bool): u64 {
 /** CVTSS2SD of anything but a normal number or zero. */
 export function widenConvert(bits: u32): u64 {
   if (denormal32(bits)) {
-    if (mxcsr() & DAZ) return <u64>(bits & 0x80000000) << 32;
+    if (mxcsr() & DAZ) return (<u64>(bits & 0x80000000)) << 32;
     raise(DE);
     return widen(bits);
   }

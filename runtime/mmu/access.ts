@@ -152,10 +152,10 @@ function read(gva: u64, size: i32, access: i32, mmu: i32): u64 {
       const inLow = i < first;
       const page = inLow ? low : high;
       let byte: u64;
-      if (page == DEVICE) byte = readDevice((inLow ? lowGpa + i : walkGpa + (i - first)), 1);
+      if (page == DEVICE) byte = readDevice(inLow ? lowGpa + i : walkGpa + (i - first), 1);
       else byte = <u64>load<u8>(inLow ? low + i : high + (i - first));
       if (failed()) return 0;
-      value |= byte << (<u64>i << 3);
+      value |= byte << ((<u64>i) << 3);
     }
     return value;
   }
@@ -179,7 +179,7 @@ function write(gva: u64, value: u64, size: i32, mmu: i32): void {
     for (let i = 0; i < size; i++) {
       const inLow = i < first;
       const page = inLow ? low : high;
-      const byte = (value >> (<u64>i << 3)) & 255;
+      const byte = (value >> ((<u64>i) << 3)) & 255;
       if (page == DEVICE) {
         if (request(EXIT_MMIO_WRITE, inLow ? lowGpa + i : highGpa + (i - first), 1, byte) == 0) return;
       } else if (!isReadOnly(page)) store<u8>(inLow ? low + i : high + (i - first), <u8>byte);

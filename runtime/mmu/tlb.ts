@@ -20,7 +20,7 @@ const VIEWS: usize = MMU_INDEXES * 2 + 2;
 
 // @ts-ignore: decorator
 @inline export function slotOf(view: usize, gva: u64): usize {
-  return view + (((<usize>(gva >> 12)) & (TLB_ENTRIES - 1)) << 4);
+  return view + ((<usize>(gva >> 12) & (TLB_ENTRIES - 1)) << 4);
 }
 // @ts-ignore: decorator
 @inline export function readView(mmu: i32): usize {
@@ -48,7 +48,7 @@ export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u3
   store<u32>(entry + 12, global ? TLB_FLAG_GLOBAL : 0);
   if (!global) {
     const count = load<u32>(FILL_LIST);
-    if (<i32>count < FILL_LIST_CAPACITY) store<u32>(FILL_LIST + 4 + (<usize>count << 2), <u32>entry);
+    if (<i32>count < FILL_LIST_CAPACITY) store<u32>(FILL_LIST + 4 + ((<usize>count) << 2), <u32>entry);
     store<u32>(FILL_LIST, count + 1);
   }
   if (shift > 12) store<u8>(LARGE_MAP + largeHash(gva), shift > 22 ? 2 : 1);

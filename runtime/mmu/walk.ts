@@ -115,7 +115,17 @@ function use(gpa: u64, entry: u64): void {
   usedCount++;
 }
 
-function finish(gva: u64, access: i32, mmu: i32, at: u64, entry: u64, rights: u64, noExecute: bool, shift: u32, frame: u64): bool {
+function finish(
+  gva: u64,
+  access: i32,
+  mmu: i32,
+  at: u64,
+  entry: u64,
+  rights: u64,
+  noExecute: bool,
+  shift: u32,
+  frame: u64,
+): bool {
   if (!permitted(access, mmu, rights, noExecute)) return pageFault(gva, access, mmu, ERROR_PRESENT);
   if (usedCount > 0) orEntry(used0, A);
   if (usedCount > 1) orEntry(used1, A);
@@ -123,7 +133,7 @@ function finish(gva: u64, access: i32, mmu: i32, at: u64, entry: u64, rights: u6
   const write = isWrite(access);
   const want = write ? A | D : A;
   if ((entry & want) != want) orEntry(at, want);
-  const offsetMask = (<u64>1 << <u64>shift) - 1;
+  const offsetMask = ((<u64>1) << (<u64>shift)) - 1;
   walkGpa = (frame & ~offsetMask) | (gva & offsetMask);
   walkShift = shift;
   walkGlobal = (entry & G) != 0 && (reg(CR4) & CR4_PGE) != 0;
@@ -135,7 +145,7 @@ function finish(gva: u64, access: i32, mmu: i32, at: u64, entry: u64, rights: u6
 function walkLong(gva: u64, access: i32, mmu: i32, base: u64, levels: i32, firstRights: u64): bool {
   const nxe = (reg(EFER) & EFER_NXE) != 0;
   const physicalBits = <u64>load<u32>(CPU_BASE + PHYSICAL_BITS);
-  let reserved: u64 = FRAME & ~((<u64>1 << physicalBits) - 1);
+  let reserved: u64 = FRAME & ~(((<u64>1) << physicalBits) - 1);
   if (!nxe) reserved |= XD;
   let table = base;
   let rights = firstRights;
@@ -146,12 +156,14 @@ function walkLong(gva: u64, access: i32, mmu: i32, base: u64, levels: i32, first
     const entry = readEntry64(at);
     if ((entry & P) == 0) return pageFault(gva, access, mmu, 0);
     const large = level > 1 && (entry & PS) != 0;
-    if ((entry & reserved) != 0 || (large && level == 4)) return pageFault(gva, access, mmu, ERROR_PRESENT | ERROR_RESERVED);
+    if ((entry & reserved) != 0 || (large && level == 4))
+      return pageFault(gva, access, mmu, ERROR_PRESENT | ERROR_RESERVED);
     rights &= entry;
     noExecute = noExecute || (entry & XD) != 0;
     if (level == 1 || large) {
       // Bits between the PAT bit (12) and the frame of a large page must be zero.
-      if (large && (entry & ((<u64>1 << shift) - 1) & ~<u64>0x1fff) != 0) return pageFault(gva, access, mmu, ERROR_PRESENT | ERROR_RESERVED);
+      if (large && (entry & (((<u64>1) << shift) - 1) & ~(<u64>0x1fff)) != 0)
+        return pageFault(gva, access, mmu, ERROR_PRESENT | ERROR_RESERVED);
       return finish(gva, access, mmu, at, entry, rights, noExecute, shift, entry & FRAME);
     }
     use(at, entry);
@@ -193,7 +205,7 @@ export function walk(gva: u64, access: i32, mmu: i32): bool {
     return true;
   }
   if ((reg(EFER) & EFER_LMA) != 0) {
-    if (<u64>((<i64>gva << 16) >> 16) != gva) {
+    if (<u64>(((<i64>gva) << 16) >> 16) != gva) {
       raiseError(13, 0);
       return false;
     }

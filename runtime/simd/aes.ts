@@ -68,27 +68,40 @@ function mixed(table: usize, r0: u32, r1: u32, r2: u32, r3: u32): u32 {
 function substituted(box: usize, r0: u32, r1: u32, r2: u32, r3: u32): u32 {
   return (
     <u32>load<u8>(box + (r0 & 0xff)) |
-    (<u32>load<u8>(box + ((r1 >> 8) & 0xff)) << 8) |
-    (<u32>load<u8>(box + ((r2 >> 16) & 0xff)) << 16) |
-    (<u32>load<u8>(box + (r3 >> 24)) << 24)
+    ((<u32>load<u8>(box + ((r1 >> 8) & 0xff))) << 8) |
+    ((<u32>load<u8>(box + ((r2 >> 16) & 0xff))) << 16) |
+    ((<u32>load<u8>(box + (r3 >> 24))) << 24)
   );
 }
 
 export function aes_encrypt(state: v128, key: v128): v128 {
   if (!ready) prepare();
-  const a = lane0(state), b = lane1(state), c = lane2(state), d = lane3(state);
+  const a = lane0(state),
+    b = lane1(state),
+    c = lane2(state),
+    d = lane3(state);
   return v128.xor(
-    four(mixed(ENCRYPT, a, b, c, d), mixed(ENCRYPT, b, c, d, a), mixed(ENCRYPT, c, d, a, b), mixed(ENCRYPT, d, a, b, c)),
+    four(
+      mixed(ENCRYPT, a, b, c, d),
+      mixed(ENCRYPT, b, c, d, a),
+      mixed(ENCRYPT, c, d, a, b),
+      mixed(ENCRYPT, d, a, b, c),
+    ),
     key,
   );
 }
 
 export function aes_encrypt_last(state: v128, key: v128): v128 {
   if (!ready) prepare();
-  const a = lane0(state), b = lane1(state), c = lane2(state), d = lane3(state);
+  const a = lane0(state),
+    b = lane1(state),
+    c = lane2(state),
+    d = lane3(state);
   return v128.xor(
     four(
-      substituted(SBOX, a, b, c, d), substituted(SBOX, b, c, d, a), substituted(SBOX, c, d, a, b),
+      substituted(SBOX, a, b, c, d),
+      substituted(SBOX, b, c, d, a),
+      substituted(SBOX, c, d, a, b),
       substituted(SBOX, d, a, b, c),
     ),
     key,
@@ -97,20 +110,33 @@ export function aes_encrypt_last(state: v128, key: v128): v128 {
 
 export function aes_decrypt(state: v128, key: v128): v128 {
   if (!ready) prepare();
-  const a = lane0(state), b = lane1(state), c = lane2(state), d = lane3(state);
+  const a = lane0(state),
+    b = lane1(state),
+    c = lane2(state),
+    d = lane3(state);
   return v128.xor(
-    four(mixed(DECRYPT, a, d, c, b), mixed(DECRYPT, b, a, d, c), mixed(DECRYPT, c, b, a, d), mixed(DECRYPT, d, c, b, a)),
+    four(
+      mixed(DECRYPT, a, d, c, b),
+      mixed(DECRYPT, b, a, d, c),
+      mixed(DECRYPT, c, b, a, d),
+      mixed(DECRYPT, d, c, b, a),
+    ),
     key,
   );
 }
 
 export function aes_decrypt_last(state: v128, key: v128): v128 {
   if (!ready) prepare();
-  const a = lane0(state), b = lane1(state), c = lane2(state), d = lane3(state);
+  const a = lane0(state),
+    b = lane1(state),
+    c = lane2(state),
+    d = lane3(state);
   return v128.xor(
     four(
-      substituted(INVERSE_SBOX, a, d, c, b), substituted(INVERSE_SBOX, b, a, d, c),
-      substituted(INVERSE_SBOX, c, b, a, d), substituted(INVERSE_SBOX, d, c, b, a),
+      substituted(INVERSE_SBOX, a, d, c, b),
+      substituted(INVERSE_SBOX, b, a, d, c),
+      substituted(INVERSE_SBOX, c, b, a, d),
+      substituted(INVERSE_SBOX, d, c, b, a),
     ),
     key,
   );

@@ -47,7 +47,8 @@ function blend(imm: u32, bits: v128): v128 {
 
 export function simd_control(rule: i32, control: i32): v128 {
   const imm = <u32>control & 0xff;
-  if (rule == PSHUFD) return four(dword(field(imm, 0)), dword(field(imm, 1)), dword(field(imm, 2)), dword(field(imm, 3)));
+  if (rule == PSHUFD)
+    return four(dword(field(imm, 0)), dword(field(imm, 1)), dword(field(imm, 2)), dword(field(imm, 3)));
   if (rule == PSHUFLW) return v128.shuffle<u64>(wordFields(imm, 0), identity(), 0, 3);
   if (rule == PSHUFHW) return v128.shuffle<u64>(identity(), wordFields(imm, 4), 0, 2);
   if (rule == SHUFPS) {

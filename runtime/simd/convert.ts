@@ -28,7 +28,10 @@ export function f64x2_to_f32x2(a: v128): v128 {
 export function i32x4_to_f32x4(a: v128): v128 {
   if (isSettled(mxcsr())) return v128.convert<i32>(a);
   return four(
-    i32_to_f32(<i32>lane0(a)), i32_to_f32(<i32>lane1(a)), i32_to_f32(<i32>lane2(a)), i32_to_f32(<i32>lane3(a)),
+    i32_to_f32(<i32>lane0(a)),
+    i32_to_f32(<i32>lane1(a)),
+    i32_to_f32(<i32>lane2(a)),
+    i32_to_f32(<i32>lane3(a)),
   );
 }
 
@@ -49,7 +52,9 @@ export function f32x4_to_i32x4(a: v128, truncate: i32): v128 {
     if (v128.all_true<i32>(inRange)) return v128.trunc_sat<i32>(truncate ? a : v128.nearest<f32>(a));
   }
   return four(
-    f32_to_i32(lane0(a), truncate), f32_to_i32(lane1(a), truncate), f32_to_i32(lane2(a), truncate),
+    f32_to_i32(lane0(a), truncate),
+    f32_to_i32(lane1(a), truncate),
+    f32_to_i32(lane2(a), truncate),
     f32_to_i32(lane3(a), truncate),
   );
 }

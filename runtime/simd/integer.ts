@@ -9,9 +9,18 @@ export function simd_mpsadbw(a: v128, b: v128, imm: i32): v128 {
     imm & 1 ? 32 : 0,
   );
   let sum = difference(bytes, block, 0);
-  sum = v128.add<u16>(sum, difference(v128.shuffle<u8>(bytes, bytes, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0), block, 1));
-  sum = v128.add<u16>(sum, difference(v128.shuffle<u8>(bytes, bytes, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1), block, 2));
-  return v128.add<u16>(sum, difference(v128.shuffle<u8>(bytes, bytes, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2), block, 3));
+  sum = v128.add<u16>(
+    sum,
+    difference(v128.shuffle<u8>(bytes, bytes, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0), block, 1),
+  );
+  sum = v128.add<u16>(
+    sum,
+    difference(v128.shuffle<u8>(bytes, bytes, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1), block, 2),
+  );
+  return v128.add<u16>(
+    sum,
+    difference(v128.shuffle<u8>(bytes, bytes, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2), block, 3),
+  );
 }
 
 /** |low eight bytes of a - byte n of block|, as words. */
@@ -29,7 +38,7 @@ export function simd_phminposuw(a: v128): v128 {
   least = v128.min<u16>(least, v128.shuffle<u16>(least, least, 1, 0, 2, 3, 4, 5, 6, 7));
   const word = v128.extract_lane<u16>(least, 0);
   const index = ctz<i32>(v128.bitmask<i16>(v128.eq<i16>(a, v128.splat<u16>(word))));
-  return v128.replace_lane<u32>(v128.splat<u32>(0), 0, (<u32>index << 16) | <u32>word);
+  return v128.replace_lane<u32>(v128.splat<u32>(0), 0, ((<u32>index) << 16) | <u32>word);
 }
 
 // ---- carry-less multiplication ----
@@ -43,8 +52,14 @@ const EVERY_3: u64 = 0x8888888888888888;
 
 /** Low 64 bits of the carry-less product. */
 function lowProduct(x: u64, y: u64): u64 {
-  const x0 = x & EVERY_0, x1 = x & EVERY_1, x2 = x & EVERY_2, x3 = x & EVERY_3;
-  const y0 = y & EVERY_0, y1 = y & EVERY_1, y2 = y & EVERY_2, y3 = y & EVERY_3;
+  const x0 = x & EVERY_0,
+    x1 = x & EVERY_1,
+    x2 = x & EVERY_2,
+    x3 = x & EVERY_3;
+  const y0 = y & EVERY_0,
+    y1 = y & EVERY_1,
+    y2 = y & EVERY_2,
+    y3 = y & EVERY_3;
   const z0 = (x0 * y0) ^ (x1 * y3) ^ (x2 * y2) ^ (x3 * y1);
   const z1 = (x0 * y1) ^ (x1 * y0) ^ (x2 * y3) ^ (x3 * y2);
   const z2 = (x0 * y2) ^ (x1 * y1) ^ (x2 * y0) ^ (x3 * y3);

@@ -17,7 +17,10 @@ function constant(kind: i32): u32 {
 export function sha1_rounds4(state: v128, words: v128, imm: i32): v128 {
   const kind = imm & 3;
   const k = constant(kind);
-  const a = lane3(state), b = lane2(state), c = lane1(state), d = lane0(state);
+  const a = lane3(state),
+    b = lane2(state),
+    c = lane1(state),
+    d = lane0(state);
   const a1 = f(kind, b, c, d) + rotl<u32>(a, 5) + lane3(words) + k;
   const b1 = rotl<u32>(b, 30);
   const a2 = f(kind, a, b1, c) + rotl<u32>(a1, 5) + lane2(words) + d + k;
@@ -70,8 +73,14 @@ function smallSigma1(w: u32): u32 {
 
 /** Two rounds: dst holds C D G H, src holds A B E F (from the top element). */
 export function sha256_rounds2(cdgh: v128, abef: v128, words: v128): v128 {
-  const a = lane3(abef), b = lane2(abef), c = lane3(cdgh), d = lane2(cdgh);
-  const e = lane1(abef), f = lane0(abef), g = lane1(cdgh), h = lane0(cdgh);
+  const a = lane3(abef),
+    b = lane2(abef),
+    c = lane3(cdgh),
+    d = lane2(cdgh);
+  const e = lane1(abef),
+    f = lane0(abef),
+    g = lane1(cdgh),
+    h = lane0(cdgh);
   const first = choose(e, f, g) + bigSigma1(e) + lane0(words) + h;
   const a1 = first + majority(a, b, c) + bigSigma0(a);
   const e1 = first + d;
@@ -81,7 +90,9 @@ export function sha256_rounds2(cdgh: v128, abef: v128, words: v128): v128 {
 
 export function sha256_message1(a: v128, b: v128): v128 {
   return four(
-    lane0(a) + smallSigma0(lane1(a)), lane1(a) + smallSigma0(lane2(a)), lane2(a) + smallSigma0(lane3(a)),
+    lane0(a) + smallSigma0(lane1(a)),
+    lane1(a) + smallSigma0(lane2(a)),
+    lane2(a) + smallSigma0(lane3(a)),
     lane3(a) + smallSigma0(lane0(b)),
   );
 }

@@ -21,7 +21,7 @@ function equalBits(a: v128, b: v128, words: bool): u32 {
 
 @inline
 function firstZero(a: v128, words: bool): i32 {
-  const bits = equalBits(a, v128.splat<i8>(0), words) | 1 << (words ? 8 : 16);
+  const bits = equalBits(a, v128.splat<i8>(0), words) | (1 << (words ? 8 : 16));
   return <i32>ctz<u32>(bits);
 }
 
@@ -80,7 +80,7 @@ function compare(a: v128, lengthA: i32, b: v128, lengthB: i32, imm: i32): u64 {
   if (result != 0) flags |= CF;
   if (lengthB < count) flags |= ZF;
   if (lengthA < count) flags |= SF;
-  return (<u64>flags << 32) | (<u64>result << 16) | <u64>index;
+  return ((<u64>flags) << 32) | ((<u64>result) << 16) | <u64>index;
 }
 
 export function simd_pcmpistr(a: v128, b: v128, imm: i32): u64 {
@@ -107,7 +107,26 @@ export function simd_pcmpmask(bits: u32, imm: i32): v128 {
     const each = i16x8(1, 2, 4, 8, 16, 32, 64, 128);
     return v128.eq<i16>(v128.and(v128.splat<u16>(<u16>bits), each), each);
   }
-  const spread = v128.shuffle<u8>(v128.splat<u16>(<u16>bits), v128.splat<u8>(0), 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  const spread = v128.shuffle<u8>(
+    v128.splat<u16>(<u16>bits),
+    v128.splat<u8>(0),
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
+  );
   const each = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
   return v128.eq<i8>(v128.and(spread, each), each);
 }

@@ -1,9 +1,7 @@
 // x87 instructions as compiled code calls them: an instruction that answers nothing gives 0, and the images of the
 // environment that FNSTENV, FNSAVE, FLDENV and FRSTOR move. Intel SDM Vol. 1, "x87 FPU Environment" figures
 // "Protected Mode x87 FPU State Image in Memory, 32-Bit Format" and its three neighbours.
-import {
-  BLOCK_KEY, CPU_BASE, CR0, KEY_MMU_MASK, KEY_MMU_SHIFT, RFLAGS, STATUS, STATUS_OK,
-} from '../../src/x86/state';
+import { BLOCK_KEY, CPU_BASE, CR0, KEY_MMU_MASK, KEY_MMU_SHIFT, RFLAGS, STATUS, STATUS_OK } from '../../src/x86/state';
 import { probeWrite, readLinear, writeLinear } from '../mmu/access';
 import { NM, raise } from '../system/raise';
 import * as x87 from '../x87/index';

@@ -144,7 +144,7 @@ function arcTangent(sigA: u64, expA: i32, sigB: u64, expB: i32): void {
     markInexact();
   }
   if (place == 0) return;
-  const at = ARC_TANGENTS + (<usize>place << 4);
+  const at = ARC_TANGENTS + ((<usize>place) << 4);
   const baseHi = load<u64>(at);
   const baseLo = load<u64>(at, 8);
   const hi = resultHi == 0 ? 0 : toFixed();

@@ -60,7 +60,7 @@ export function fx_save_x87(address: usize, wide: i32): void {
 }
 
 function savePointer(address: usize, pointer: u64, selector: u32, wide: i32): void {
-  store<u64>(address, wide ? pointer : (pointer & 0xffffffff) | (<u64>selector << 32));
+  store<u64>(address, wide ? pointer : (pointer & 0xffffffff) | ((<u64>selector) << 32));
 }
 
 export function fx_load_x87(address: usize, wide: i32): void {
@@ -147,8 +147,8 @@ export function fnstenv_image(address: usize, wide: i32, real: i32): i32 {
   const cs = <u32>load<u16>(CPU_BASE + FPU_CS);
   const ds = <u32>load<u16>(CPU_BASE + FPU_DS);
   if (real) {
-    ip += <u64>cs << 4;
-    dp += <u64>ds << 4;
+    ip += (<u64>cs) << 4;
+    dp += (<u64>ds) << 4;
   }
   const code = <u32>ip;
   const data = <u32>dp;

@@ -132,7 +132,7 @@ export function packTo(keep: i32): void {
         setConditions(C1);
         setNumber(INTEGER_BIT, sign | EXPONENT);
       } else {
-        setNumber(<u64>-1 << (64 - keep), sign | (EXPONENT - 1));
+        setNumber((<u64>-1) << (64 - keep), sign | (EXPONENT - 1));
       }
       return;
     }
@@ -205,7 +205,7 @@ export function setFromDouble(bits: u64): bool {
 export function setFromSingle(bits: u32): bool {
   const sign = (bits >> 16) & SIGN;
   const field = (bits >> 23) & 0xff;
-  const fraction = <u64>bits << 40;
+  const fraction = (<u64>bits) << 40;
   if (field == 0xff) setNumber(fraction | INTEGER_BIT, sign | EXPONENT);
   else if (field != 0) setNumber(fraction | INTEGER_BIT, sign | (field + 16256));
   else if (fraction << 1 == 0) setNumber(0, sign);

@@ -99,7 +99,7 @@ function reduce(mx: u64, hx: u32, my: u64, hy: u32, toNearest: bool): void {
     const above = rest > divisor;
     if (!above) return setExact(sign, ey - 1, rest);
     // x > y / 2: x - y, in units of half of y's last place.
-    const negative = (divisor - rest) + divisor;
+    const negative = divisor - rest + divisor;
     quotient = 1;
     setCodes(quotient);
     // 2 * divisor - rest fits 64 bits, as rest > divisor.

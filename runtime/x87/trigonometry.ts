@@ -243,9 +243,7 @@ function tangent(): void {
   cosineOfReduced();
   // In odd quadrants tan(r + pi/2) = -cos r / sin r.
   const turned = (quadrant & 1) != 0;
-  const hi = turned
-    ? divideFixed(resultHi, resultLo, sineHi, sineLo)
-    : divideFixed(sineHi, sineLo, resultHi, resultLo);
+  const hi = turned ? divideFixed(resultHi, resultLo, sineHi, sineLo) : divideFixed(sineHi, sineLo, resultHi, resultLo);
   const exponent = turned ? resultExponent - sineExponent : sineExponent - resultExponent;
   setNormalized(reducedSign ^ u32(turned), exponent, hi, fixedLo | 1);
 }
