@@ -18,7 +18,8 @@ export function conditionValue(b: Builder, flags: FlagsRecord, cond: number): Va
   return (cond & 1) === 0 ? positive : b.eqz(positive);
 }
 
-function ofPair(b: Builder, { kind, size, dst, src, x }: FlagsRecord, pair: number): Value | undefined {
+function ofPair(b: Builder, flags: FlagsRecord, pair: number): Value | undefined {
+  const { kind, size, dst, src, x } = flags;
   if (kind === S.CC_FLAGS) return src === undefined ? undefined : ofWord(b, b.wrap(src), pair);
   const zero = b.constant(size, 0);
   const signed = (v: Value): Value => b.signExtend(v, size);
@@ -46,9 +47,32 @@ function ofPair(b: Builder, { kind, size, dst, src, x }: FlagsRecord, pair: numb
     if (pair === PAIR.l) return b.lts(signed(dst), zero);
     if (pair === PAIR.le) return b.les(signed(dst), zero);
   }
-  if (kind === S.CC_ADD && src !== undefined && pair === PAIR.b) return b.ltu(dst, src);
-  if ((kind === S.CC_INC || kind === S.CC_DEC) && src !== undefined && pair === PAIR.b) return src;
+  if (pair === PAIR.b && src !== undefined) return carry(b, flags, src);
   return undefined;
+}
+
+/** CF of the kinds that the caller has not dealt with. */
+function carry(b: Builder, { kind, size, dst, src2, x }: FlagsRecord, src: Value): Value | undefined {
+  const bit = (v: Value, n: number): Value => b.and(b.wrap(b.shru(v, b.constant(size, n))), b.i32(1));
+  switch (kind) {
+    case S.CC_ADD:
+      return b.ltu(dst, src);
+    case S.CC_ADC:
+      return src2 === undefined ? undefined : b.or(b.ltu(dst, src), b.and(src2, b.eq(dst, src)));
+    case S.CC_SBB:
+      return src2 === undefined || x === undefined ? undefined : b.or(b.ltu(x, src), b.and(src2, b.eq(x, src)));
+    case S.CC_INC:
+    case S.CC_DEC:
+      return src;
+    case S.CC_SHL:
+      return bit(src, size * 8 - 1);
+    case S.CC_SHR:
+      return bit(src, 0);
+    case S.CC_MUL:
+      return b.eqz(b.eqz(src));
+    default:
+      return undefined;
+  }
 }
 
 /** The condition on a word of status flags (COMISD, POPF …). */

@@ -37,6 +37,8 @@ export type LinkSlot = (target: number) => number;
 type FlagsState = FlagsRecord | 'locals';
 
 const EXIT = 1;
+/** Condition code of CF. */
+const CARRY = 2;
 const RECORD_PARAMETER = 0;
 const NEVER_RELEASED = 1 << 20;
 
@@ -463,9 +465,30 @@ export class RegionLowering extends Lowering {
         return;
       }
     }
+    if (this.flags === 'locals' && cond === CARRY) {
+      this.carryOfLocals();
+      return;
+    }
     e.i32(cond);
     this.flagArguments();
     e.call(this.functions('evaluateCondition'));
+  }
+  /** CF in a loop counted by DEC or INC: they carry it along in the record's source. */
+  private carryOfLocals(): void {
+    const e = this.emit;
+    e.get(this.ccOp);
+    e.i32(S.CC_INC << 2);
+    e.op('i32.sub');
+    e.i32(8);
+    e.op('i32.lt_u');
+    e.if('i32');
+    e.get(this.ccSrc);
+    e.op('i32.wrap_i64');
+    e.else();
+    e.i32(CARRY);
+    this.flagArguments();
+    e.call(this.functions('evaluateCondition'));
+    e.end();
   }
   protected override flagsWord(): void {
     this.flagArguments();
@@ -507,7 +530,7 @@ export class RegionLowering extends Lowering {
     this.emit.store('i64', 8, S.CPU_BASE + S.RIP);
   }
   protected override compute(v: Value): void {
-    if (v.op === 'call' && ROUTINES[v.name]?.pure !== true) {
+    if (v.op === 'call' && !leavesLocalsAlone(v.name)) {
       // It may look at registers or flags: they must be in memory. Its arguments are computed first.
       for (const a of v.args ?? []) this.pin(a);
       this.flushFlags();
@@ -566,6 +589,11 @@ export class RegionLowering extends Lowering {
     }
     e.end();
   }
+}
+
+function leavesLocalsAlone(routine: string): boolean {
+  const r = ROUTINES[routine];
+  return r !== undefined && (r.pure || r.confined === true);
 }
 
 const offsetOf = (v: Value): number => Number(BigInt.asIntN(64, constOf(v)));
