@@ -7,8 +7,9 @@
  *   0x0000_0000  64 KiB   never used: a null pointer faults a test, not a guest
  *   0x0001_0000  64 KiB   vCPU 0 state (this layout)
  *   0x0002_0000  ...      TLBs of vCPU 0
- *   0x0008_0000  ...      jump cache of vCPU 0
- *   0x0010_0000  2 MiB    static data of the runtime (AssemblyScript's memoryBase)
+ *   0x0009_0000  ...      TLB bookkeeping of vCPU 0
+ *   0x0020_0000  ...      jump cache of vCPU 0
+ *   0x0010_0000  1 MiB    static data of the runtime (AssemblyScript's memoryBase)
  *   0x0030_0000  1 MiB    page attributes, one byte per guest page frame
  *   0x0040_0000  52 MiB   decoded blocks (records of the interpreter)
  *   0x0380_0000  8 MiB    code bitmap: u64 per guest page frame, bit n = 64-byte chunk n holds translated code
@@ -210,9 +211,9 @@ export const ACCESS_FETCH = 2;
 /** A read whose fault must report a write (read-modify-write). */
 export const ACCESS_MODIFY = 3;
 
-// ---- jump cache: linear RIP -> block header; 4096 entries of 16 bytes: rip i64, header i32, key i32 ----
-export const JUMP_CACHE = 0x80000;
-export const JUMP_CACHE_ENTRIES = 4096;
+// ---- jump cache: linear RIP -> block header; entries of 16 bytes: rip i64, header i32, unused i32 ----
+export const JUMP_CACHE = 0x200000;
+export const JUMP_CACHE_ENTRIES = 16384;
 
 /** Non-global TLB entries filled since the last flush: u32 count, then linear-memory addresses of entries (u32). */
 export const FILL_LIST = 0x90000;

@@ -42,6 +42,9 @@ export interface RegionEntry {
 }
 
 interface Page {
+  /** By offset and key (see `startKey`). */
+  readonly starts: Map<number, Block>;
+  /** All that lie in the page or reach into it. */
   readonly blocks: Set<Block>;
   readonly regions: Set<RegionEntry>;
 }
@@ -52,7 +55,6 @@ export interface RuntimeCode {
 }
 
 export class BlockCache {
-  private readonly blocks = new Map<number, Block>();
   private readonly pages = new Map<number, Page>();
   private readonly byId = new Map<number, Block>();
   private readonly i32: Int32Array;
@@ -84,12 +86,8 @@ export class BlockCache {
     return this.next - S.BLOCKS;
   }
 
-  private static mapKey(gpa: number, key: number): number {
-    return gpa * 2 ** 19 + key;
-  }
-
   find(gpa: number, key: number): Block | undefined {
-    return this.blocks.get(BlockCache.mapKey(gpa, key));
+    return this.pages.get(Math.floor(gpa / PAGE))?.starts.get(startKey(gpa, key));
   }
   byHeader(header: number): Block | undefined {
     return this.byId.get(this.i32[(header + R.HEADER_BLOCK) >> 2] as number);
@@ -277,7 +275,7 @@ export class BlockCache {
   private page(frame: number): Page {
     let page = this.pages.get(frame);
     if (page === undefined) {
-      page = { blocks: new Set(), regions: new Set() };
+      page = { starts: new Map(), blocks: new Set(), regions: new Set() };
       this.pages.set(frame, page);
       const attribute = S.PAGE_ATTRIBUTES + frame;
       this.bytes[attribute] = (this.bytes[attribute] as number) | S.PAGE_HAS_CODE;
@@ -287,10 +285,11 @@ export class BlockCache {
   }
 
   private register(block: Block, secondPage: number): void {
-    this.blocks.set(BlockCache.mapKey(block.gpa, block.key), block);
     this.byId.set(block.id, block);
     const frame = Math.floor(block.gpa / PAGE);
-    this.page(frame).blocks.add(block);
+    const page = this.page(frame);
+    page.starts.set(startKey(block.gpa, block.key), block);
+    page.blocks.add(block);
     const offset = block.gpa % PAGE;
     this.markChunks(frame, offset, Math.min(PAGE, offset + block.length));
     if (secondPage !== 0) {
@@ -382,7 +381,7 @@ export class BlockCache {
 
   private dropBlock(block: Block): void {
     this.invalidated++;
-    this.blocks.delete(BlockCache.mapKey(block.gpa, block.key));
+    this.pages.get(Math.floor(block.gpa / PAGE))?.starts.delete(startKey(block.gpa, block.key));
     this.byId.delete(block.id);
     this.i32[(block.header + R.HANDLER) >> 2] = HANDLER_INVALID;
     // No lookup may find it again.
@@ -407,12 +406,16 @@ export class BlockCache {
       this.bytes[attribute] = (this.bytes[attribute] as number) & ~S.PAGE_HAS_CODE;
     }
     this.pages.clear();
-    this.blocks.clear();
     this.byId.clear();
     this.i32.fill(0, S.JUMP_CACHE >> 2, (S.JUMP_CACHE + S.JUMP_CACHE_ENTRIES * 16) >> 2);
     this.next = FIRST_BLOCK;
     this.linksLeft = 0;
   }
+}
+
+/** A small integer for offset and key: 12 and 19 bits. */
+function startKey(gpa: number, key: number): number {
+  return ((gpa % PAGE) << 19) | key;
 }
 
 /** Conditional branches end an interpreted block although control may fall through. */

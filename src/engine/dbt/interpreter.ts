@@ -27,7 +27,7 @@ const INTEGER_MODES =
   S.KEY_FLAT | S.KEY_STACK32 | S.KEY_ALIGN | S.KEY_VM86 | S.KEY_PROTECTED | S.KEY_CODE64 | S.KEY_CODE32;
 const FLOATING_MODES = INTEGER_MODES | S.KEY_FPU_TRAP | S.KEY_NO_SSE | S.KEY_SSE_UNMASKED;
 /** Instructions on x87, MMX or SSE state whose operands do not show it. */
-const FLOATING_MNEMONIC = /^(f|emms|ldmxcsr|stmxcsr|xsave|xrstor)/;
+const FLOATING_MNEMONIC = /^(f|cvt|emms|ldmxcsr|stmxcsr|xsave|xrstor)/;
 const floating = new Map<string, boolean>();
 
 function modesOf(insn: Insn): number {
