@@ -7,8 +7,10 @@ export interface Routine {
   readonly result?: Type;
   /** A `routine`: returns STATUS_* (i32) and works on the vCPU state in memory. */
   readonly status: boolean;
-  /** Neither reads nor writes registers, flags, RIP or memory of the guest: compiled code may keep them in locals. */
+  /** A function of its parameters that changes nothing: left out where nobody wants its value. */
   readonly pure: boolean;
+  /** Sees and changes MXCSR and the x87 state alone: compiled code keeps registers, flags and RIP in locals over it. */
+  readonly confined?: true;
 }
 
 /** Works on the state in memory, returns STATUS_*. */

@@ -2,11 +2,14 @@
 import type { Type } from '../ir/value.js';
 import { acts, computes, type Routine } from './routine.js';
 
-/**
- * Reads or writes MXCSR or the x87 state, which compiled code never keeps elsewhere; registers, flags and memory of the
- * guest are not touched. Called once, in order, but nothing has to be written back before.
- */
-const tells = (result: Type, ...params: Type[]): Routine => ({ params, result, status: false, pure: true });
+/** Reads or writes MXCSR or the x87 state. */
+const tells = (result: Type, ...params: Type[]): Routine => ({
+  params,
+  result,
+  status: false,
+  pure: false,
+  confined: true,
+});
 
 const each = (names: readonly string[], routine: Routine): Record<string, Routine> =>
   Object.fromEntries(names.map((name) => [name, routine]));
