@@ -47,7 +47,7 @@ function readAnswer(buffer, at) {
   return {
     gpr: Array.from({ length: 16 }, (_, n) => word(8 * n)),
     flags: word(128),
-    rip: BigInt.asUintN(64, word(136) + 0x20000000n),
+    rip: BigInt.asUintN(64, word(136) + 0x24000000n),
     trap: Number(word(144)),
     window: buffer.subarray(at + 168 + 256, at + ANSWER),
   };

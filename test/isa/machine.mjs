@@ -10,7 +10,7 @@ import { ROUTINES } from '../../dist/x86/routines.js';
 import { semantics } from '../../dist/x86/semantics/index.js';
 import * as S from '../../dist/x86/state.js';
 
-export const CODE = 0x20000000;
+export const CODE = 0x24000000;
 export const START = CODE + 1024;
 export const DATA = 0x10000000;
 export const DATA_SIZE = 0x2000;

@@ -12,7 +12,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define CODE 0x20000000ul
+#define CODE 0x24000000ul
 #define DATA 0x10000000ul
 #define DATA_SIZE 0x2000ul
 #define WINDOW 0x10000f80ul
