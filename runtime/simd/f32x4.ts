@@ -1,8 +1,9 @@
 // Packed single-precision arithmetic of SSE and later; see f64x2.ts for the fast path.
-import { f32_add, f32_div, f32_max, f32_min, f32_mul, f32_sqrt, f32_sub } from '../float/f32';
-import { f32_round } from '../float/convert';
+
 import { f32_cmp_predicate } from '../float/compare';
-import { isSettled, mxcsr } from '../float/mxcsr';
+import { f32_round } from '../float/convert';
+import { f32_add, f32_div, f32_max, f32_min, f32_mul, f32_sqrt, f32_sub } from '../float/f32';
+import { float_pending, isSettled, mxcsr } from '../float/mxcsr';
 
 const SMALLEST_SAFE: f32 = 2.350988701644575e-38;
 const SMALLEST_NORMAL: f32 = 1.1754943508222875e-38;
@@ -161,6 +162,11 @@ export function f32x4_dot(a: v128, b: v128, imm: i32): v128 {
   const p1 = imm & 0x20 ? f32_mul(lane1(a), lane1(b)) : 0;
   const p2 = imm & 0x40 ? f32_mul(lane2(a), lane2(b)) : 0;
   const p3 = imm & 0x80 ? f32_mul(lane3(a), lane3(b)) : 0;
-  const sum = f32_add(f32_add(p0, p1), f32_add(p2, p3));
+  // Unmasked exceptions are raised stage by stage: the products, the first sums, the last one.
+  if (float_pending()) return a;
+  const low = f32_add(p0, p1);
+  const high = f32_add(p2, p3);
+  if (float_pending()) return a;
+  const sum = f32_add(low, high);
   return four(imm & 1 ? sum : 0, imm & 2 ? sum : 0, imm & 4 ? sum : 0, imm & 8 ? sum : 0);
 }

@@ -1,10 +1,11 @@
 // Packed double-precision arithmetic of SSE2 and later: element by element through runtime/float, with a vector fast
 // path. The fast path demands a settled MXCSR (nearest, no DAZ or FTZ, precision recorded and masked), no denormal
 // operand, and results that are normal, above the smallest normal number, or exact zeros.
-import { f64_add, f64_div, f64_max, f64_min, f64_mul, f64_sqrt, f64_sub } from '../float/f64';
-import { f64_round } from '../float/convert';
+
 import { f64_cmp_predicate } from '../float/compare';
-import { isSettled, mxcsr } from '../float/mxcsr';
+import { f64_round } from '../float/convert';
+import { f64_add, f64_div, f64_max, f64_min, f64_mul, f64_sqrt, f64_sub } from '../float/f64';
+import { float_pending, isSettled, mxcsr } from '../float/mxcsr';
 
 /** Smallest safe magnitude is 2^-1021; below it a tiny result may have been rounded up. */
 const SMALLEST_SAFE = 4.4501477170144028e-308;
@@ -140,6 +141,8 @@ export function f64x2_addsub(a: v128, b: v128): v128 {
 export function f64x2_dot(a: v128, b: v128, imm: i32): v128 {
   const p0 = imm & 0x10 ? f64_mul(low(a), low(b)) : 0;
   const p1 = imm & 0x20 ? f64_mul(high(a), high(b)) : 0;
+  // The products' unmasked exceptions are raised before anything is added.
+  if (float_pending()) return a;
   const sum = f64_add(p0, p1);
   return pair(imm & 1 ? sum : 0, imm & 2 ? sum : 0);
 }
