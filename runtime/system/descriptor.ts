@@ -70,11 +70,16 @@ export function descriptorLimit(): u32 {
 
 /** Sets the accessed bit of the code or data descriptor just fetched, in memory too if it was clear. */
 export function markAccessed(): i32 {
-  if (high & 0x100) return 0;
-  writeLinear(where + 5, (((high >> 8) & 0xff) | 1) as u64, 1, mmuIndexImplicit());
-  if (status() != 0) return status();
-  high |= 0x100;
-  return 0;
+  const marked = markAt(where, high);
+  if (marked == 0) high |= 0x100;
+  return marked;
+}
+
+/** The same for a descriptor fetched earlier: `at` and `word` are what `where` and `high` were then. */
+export function markAt(at: u64, word: u32): i32 {
+  if (word & 0x100) return 0;
+  writeLinear(at + 5, (((word >> 8) & 0xff) | 1) as u64, 1, mmuIndexImplicit());
+  return status();
 }
 
 /** Loads the hidden part of `segment` from the descriptor just fetched. */

@@ -54,9 +54,11 @@ import {
   linear,
   low,
   markAccessed,
+  markAt,
   OUTSIDE,
   upper,
   upperType,
+  where,
 } from './descriptor';
 import { dropPrivilegedSegments, fetchReturnStack } from './iret';
 import { mmuIndexOf, updateKey } from './key';
@@ -70,6 +72,8 @@ let targetOffset: u64 = 0;
 let targetBase: u64 = 0;
 let targetLimit: u32 = 0;
 let targetAttributes: u32 = 0;
+let targetWhere: u64 = 0;
+let targetHigh: u32 = 0;
 
 function finish(level: i32): i32 {
   setCodeSegment(targetSelector, targetBase, targetLimit, targetAttributes, level);
@@ -82,16 +86,27 @@ function offsetMask(size: i32): u64 {
   return size == 8 ? u64.MAX_VALUE : size == 4 ? 0xffffffff : 0xffff;
 }
 
-/** Takes over the code segment just fetched. */
+/** Takes over the code segment just fetched. It is marked as accessed (`markTarget`) when all checks are done. */
 function takeTarget(selector: u32, offset: u64): i32 {
-  const marked = markAccessed();
-  if (marked != 0) return marked;
+  targetWhere = where;
+  targetHigh = high;
   targetSelector = selector;
   targetBase = descriptorBase();
   targetLimit = descriptorLimit();
   targetAttributes = descriptorAttributes();
   targetOffset = offset;
   return isValidTarget(offset, targetLimit, targetAttributes) ? 0 : raiseGp0();
+}
+
+function markTarget(): i32 {
+  return markAt(targetWhere, targetHigh);
+}
+
+/** A jump's end, once the target is checked. */
+function jump(checked: i32): i32 {
+  if (checked != 0) return checked;
+  const marked = markTarget();
+  return marked != 0 ? marked : finish(cpl());
 }
 
 /** Direct transfer to the code segment just fetched: privilege does not change. */
@@ -183,13 +198,11 @@ export function farJump(selector: i32, offset: u64, size: i32, next: u64): i32 {
   const attr = descriptorAttributes();
   if (attr & ATTR_S) {
     if (!isCode(attr)) return raiseError(GP, code);
-    const checked = checkDirect(sel, target);
-    return checked != 0 ? checked : finish(cpl());
+    return jump(checkDirect(sel, target));
   }
   const type = attr & 15;
   if (isCallGate(type)) {
-    const checked = enterGate(sel, false);
-    return checked != 0 ? checked : finish(cpl());
+    return jump(enterGate(sel, false));
   }
   return isTask(type) ? switchTask(sel, TASK_JUMP, next) : raiseError(GP, code);
 }
@@ -223,6 +236,8 @@ export function farCall(selector: i32, offset: u64, size: i32, next: u64): i32 {
 }
 
 function callSameLevel(size: i32, next: u64): i32 {
+  const marked = markTarget();
+  if (marked != 0) return marked;
   openCurrentStack(mmuIndexOf(cpl()), 0);
   if (push(pushedSelector(SEG_CS), size) != 0) return status();
   if (push(next & offsetMask(size), size) != 0) return status();
@@ -248,6 +263,8 @@ function callGate(sel: u32, next: u64): i32 {
     if (found != 0) return found;
     openStack(stackBase, stackLimit, stackAttributes, stackPointer, false, mmuIndexOf(level), stackSelector & 0xfffc);
   }
+  const marked = markTarget();
+  if (marked != 0) return marked;
   if (push(pushedSelector(SEG_SS), gateSize) != 0) return status();
   if (push(gpr(RSP) & offsetMask(gateSize), gateSize) != 0) return status();
   // The caller's parameters, highest address first.
@@ -297,6 +314,8 @@ export function farReturn(size: i32, release: i32): i32 {
   const taken = takeTarget(sel, offset);
   if (taken != 0) return taken;
   if (level == now) {
+    const marked = markTarget();
+    if (marked != 0) return marked;
     discard(step * 2 + extra);
     commitPointer();
     return finish(now);
@@ -313,7 +332,11 @@ function returnOutward(step: u32, extra: u32, level: i32): i32 {
   const checked = fetchReturnStack(ss, level, targetAttributes);
   if (checked != 0) return checked;
   const isNull = (ss & 0xfffc) == 0;
-  const attr = descriptorAttributes();
+  const markedStack = isNull ? 0 : markAccessed();
+  if (markedStack != 0) return markedStack;
+  const marked = markTarget();
+  if (marked != 0) return marked;
+  const attr = descriptorAttributes() | 1;
   if (isNull) setSegment(SEG_SS, ss, 0, 0, ATTR_UNUSABLE | ((level as u32) << 5));
   else setSegment(SEG_SS, ss, descriptorBase(), descriptorLimit(), attr);
   openStack(0, 0, attr, rsp, isLong() && (targetAttributes & ATTR_L) != 0, 0, 0);

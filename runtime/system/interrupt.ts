@@ -72,8 +72,10 @@ import {
   descriptorLimit,
   fetchDescriptor,
   linear,
-  markAccessed,
+  high as descriptorHigh,
+  markAt,
   OUTSIDE,
+  where,
 } from './descriptor';
 import { getRflags } from './flags';
 import { mmuIndexImplicit, mmuIndexOf, updateKey, updateKeyCode64 } from './key';
@@ -153,6 +155,8 @@ let targetBase: u64 = 0;
 let targetLimit: u32 = 0;
 let targetAttributes: u32 = 0;
 let targetCpl: i32 = 0;
+let targetWhere: u64 = 0;
+let targetHigh: u32 = 0;
 
 /** The handler's code segment: checks, and the new privilege level in `targetCpl`. */
 function fetchTarget(): i32 {
@@ -169,8 +173,8 @@ function fetchTarget(): i32 {
   if ((attr & ATTR_PRESENT) == 0) return raiseError(NP, code);
   targetCpl = (attr & ATTR_CONFORMING) != 0 ? now : dpl;
   if (isVm86() && targetCpl != 0) return raiseError(GP, code);
-  const marked = markAccessed();
-  if (marked != 0) return marked;
+  targetWhere = where;
+  targetHigh = descriptorHigh;
   targetBase = descriptorBase();
   targetLimit = descriptorLimit();
   targetAttributes = descriptorAttributes();
@@ -211,6 +215,8 @@ function deliverLong(source: i32): i32 {
     if (found != 0) return found;
     rsp = stackPointer;
   }
+  const marked = markAt(targetWhere, targetHigh);
+  if (marked != 0) return marked;
   openStack(0, 0, 0, rsp & ~(15 as u64), true, mmuIndexOf(targetCpl), external);
   if (push(pushedSelector(SEG_SS), 8) != 0) return status();
   if (push(gpr(RSP), 8) != 0) return status();
@@ -244,9 +250,11 @@ function deliverProtected(source: i32): i32 {
 
   const wasVm86 = isVm86();
   const isInner = targetCpl != cpl();
+  const found = isInner ? innerStack32(targetCpl, external) : 0;
+  if (found != 0) return found;
+  const marked = markAt(targetWhere, targetHigh);
+  if (marked != 0) return marked;
   if (isInner) {
-    const found = innerStack32(targetCpl, external);
-    if (found != 0) return found;
     openStack(
       stackBase,
       stackLimit,

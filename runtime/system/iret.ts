@@ -58,8 +58,11 @@ import {
   descriptorDpl,
   descriptorLimit,
   fetchDescriptor,
+  high,
   markAccessed,
+  markAt,
   OUTSIDE,
+  where,
 } from './descriptor';
 import { setFlags } from './flags';
 import { mmuIndexOf, updateKey, updateKeyCode64 } from './key';
@@ -147,12 +150,14 @@ function iretProtected(size: i32): i32 {
   if ((attr & ATTR_PRESENT) == 0) return raiseError(NP, code);
   const csBase = descriptorBase();
   const csLimit = descriptorLimit();
-  const marked = markAccessed();
-  if (marked != 0) return marked;
+  const csWhere = where;
+  const csHigh = high;
   const mask = flagMask(size, now);
 
   if (level == now && !from64) {
     if (!isValidTarget(target, csLimit, attr)) return raiseGp0();
+    const marked = markAt(csWhere, csHigh);
+    if (marked != 0) return marked;
     discard(step * 3);
     commitPointer();
   } else {
@@ -164,8 +169,12 @@ function iretProtected(size: i32): i32 {
     if (checked != 0) return checked;
     const ssBase = descriptorBase();
     const ssLimit = descriptorLimit();
-    const ssAttributes = descriptorAttributes();
+    const ssAttributes = descriptorAttributes() | 1;
     if (!isValidTarget(target, csLimit, attr)) return raiseGp0();
+    const markedStack = (ss & 0xfffc) == 0 ? 0 : markAccessed();
+    if (markedStack != 0) return markedStack;
+    const marked = markAt(csWhere, csHigh);
+    if (marked != 0) return marked;
     const to64 = isLong() && (attr & ATTR_L) != 0;
     if ((ss & 0xfffc) == 0) setSegment(SEG_SS, ss, 0, 0, ATTR_UNUSABLE | ((level as u32) << 5));
     else setSegment(SEG_SS, ss, ssBase, ssLimit, ssAttributes);
@@ -179,7 +188,7 @@ function iretProtected(size: i32): i32 {
   return finish();
 }
 
-/** Checks the SS a return to `level` pops; the descriptor is left fetched. A null SS is good only in 64-bit code below CPL 3. */
+/** Checks the SS a return to `level` pops; the descriptor is left fetched, to be marked. A null SS is good only in 64-bit code below CPL 3. */
 export function fetchReturnStack(ss: u32, level: i32, codeAttributes: u32): i32 {
   const code = ss & 0xfffc;
   if (code == 0) {
@@ -192,8 +201,7 @@ export function fetchReturnStack(ss: u32, level: i32, codeAttributes: u32): i32 
   if (fetched != 0) return fetched;
   const attr = descriptorAttributes();
   if (!isWritableData(attr) || descriptorDpl() != level) return raiseError(GP, code);
-  if ((attr & ATTR_PRESENT) == 0) return raiseError(SS, code);
-  return markAccessed();
+  return (attr & ATTR_PRESENT) == 0 ? raiseError(SS, code) : 0;
 }
 
 function dropIfPrivileged(segment: i32, level: i32): void {

@@ -199,13 +199,6 @@ function query(sel: u32, types: u32): i32 {
   const attr = descriptorAttributes();
   if ((attr & ATTR_S) == 0) {
     if (((types >> (attr & 15)) & 1) == 0) return 0;
-    // A 16-byte descriptor whose second half is not all there or has a type is no descriptor.
-    if (isLong()) {
-      const second = fetchUpperHalf(sel);
-      if (second == OUTSIDE) return 0;
-      if (second != 0) return second;
-      if (upperType != 0) return 0;
-    }
   }
   return isVisible(sel, attr) ? FOUND : 0;
 }
