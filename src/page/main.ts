@@ -93,7 +93,9 @@ function terminalParameters(): string {
 function sentence(error: unknown): string {
   if (!(error instanceof TrapezeError)) return `This page has a defect: ${String(error)}`;
   const text = `${error.code === 'internal' ? 'This program has a defect: ' : ''}${error.message}`;
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? '' : '.'}`;
+  // Messages about guest files begin with the file's name.
+  const start = error.code === 'bad-image' ? text.charAt(0) : text.charAt(0).toUpperCase();
+  return `${start}${text.slice(1)}${/[.?!]$/.test(text) ? '' : '.'}`;
 }
 
 globalThis.addEventListener('error', (event) => status.failed(sentence(event.error ?? event.message)));
