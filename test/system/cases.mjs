@@ -318,10 +318,9 @@ class Case {
     if (mode.bits === 16) {
       const attributes = mode.name === 'real' ? 0x93 : 0xf3;
       const segments = [0xe00, codeAt >> 4, stackAt >> 4, 0xe00, 0xe00, 0xe00];
-      segments.forEach((selector, seg) =>
-        this.setSegment(seg, selector, (selector << 4) & 0xff000, 0xffff, attributes),
-      );
-      segments[1] = codeAt >> 4;
+      segments.forEach((selector, seg) => {
+        this.setSegment(seg, selector, (selector << 4) & 0xff000, 0xffff, attributes);
+      });
       this.setSegment(S.SEG_CS, (codeAt & 0xf000) >> 4, codeAt & 0xf000, 0xffff, mode.name === 'real' ? 0x9b : 0xf3);
       this.setSegment(S.SEG_SS, (stackAt & 0xf000) >> 4, stackAt & 0xf000, 0xffff, attributes);
       this.set64(S.RIP, 0x100);

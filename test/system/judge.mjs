@@ -214,7 +214,10 @@ function judgeByKvm() {
       const at = n * stride;
       const raw = stdout.readUInt32LE(at);
       const reason = REASONS[raw];
-      if (reason === undefined) return count1(outcomes, `host ${raw}`);
+      if (reason === undefined) {
+        count1(outcomes, `host ${raw}`);
+        return;
+      }
       const ramAt = at + 4 + STATE_SIZE;
       compare(
         c,

@@ -129,7 +129,7 @@ export class Qemu {
   async monitor(command) {
     let text = '';
     let part = await this.ask(`qRcmd,${Buffer.from(command).toString('hex')}`);
-    while (part !== undefined && part.startsWith('O') && part !== 'OK') {
+    while (part?.startsWith('O') && part !== 'OK') {
       text += Buffer.from(part.slice(1), 'hex').toString('latin1');
       part = await new Promise((done) => {
         this.waiting = done;
