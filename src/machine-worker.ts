@@ -28,7 +28,16 @@ export function runMachine(start: StartMessage, host: WorkerHost): void {
       debugcon: (bytes) => host.post({ kind: 'debugcon', bytes }),
     });
     if (start.inspect !== undefined) {
-      throw new TrapezeError('bad-usage', 'translations cannot be inspected yet');
+      const report = machine.inspect(start.inspect);
+      const address = `0x${start.inspect.toString(16)}`;
+      if (report === undefined) {
+        throw new TrapezeError(
+          'bad-usage',
+          `the guest ended without running code at ${address}; give an address it executes`,
+        );
+      }
+      host.post({ kind: 'translation', report });
+      return;
     }
     host.post({ kind: 'exit', result: machine.run() });
   } catch (error) {
@@ -60,6 +69,7 @@ function makeEngine(ramBytes: number, start: StartMessage, host: WorkerHost, ori
       close: () => engine.close(),
     },
     ram: guestRam(memory, ramBytes),
+    inspect: (linear, executed) => vcpu?.inspect(linear, executed),
     peek: (linear, length) => vcpu?.peek(linear, length) ?? new Uint8Array(0),
   };
 }

@@ -38,11 +38,22 @@ export class Machine extends MachineClient {
   }
 }
 
+async function moduleText(bytes: Uint8Array): Promise<string> {
+  const { default: wabt } = await import('wabt');
+  const tools = await wabt();
+  const module = tools.readWasm(bytes, { readDebugNames: false, threads: true, tail_call: true, simd: true });
+  try {
+    return module.toText({ foldExprs: false, inlineExport: false });
+  } finally {
+    module.destroy();
+  }
+}
+
 /** The stages of the translation at a linear address of a loaded guest, as text. */
 export async function inspectTranslation(
   options: MachineOptions,
   address: bigint,
 ): Promise<{ assembly: string; ir: string; wasm: string }> {
   const { assembly, ir, module } = await new Machine(options).inspect(address);
-  return { assembly, ir, wasm: `${module.length} bytes` };
+  return { assembly, ir, wasm: await moduleText(module) };
 }

@@ -11,12 +11,15 @@ import type { ControlBlock } from './control-block.js';
 import type { EndReason, MachineOptions, MachineResult, Statistics } from './machine.js';
 import { e820Map, writeBiosDataArea } from './memory-layout.js';
 import { OutputBuffer } from './output-buffer.js';
+import type { TranslationReport } from './protocol.js';
 import { writeAcpiTables } from './tables/acpi.js';
+import { writeSmbiosTables } from './tables/smbios.js';
 import { VcpuLoop } from './vcpu-loop.js';
 
 export const DEFAULT_MEMORY = 512 * 2 ** 20;
 const TSC_HZ = 1e9;
 const UARTS = 2;
+const INSPECT_PERIOD_NS = 2e6;
 
 /** An engine with the guest RAM it runs on. */
 export interface EngineWithMemory {
@@ -25,6 +28,8 @@ export interface EngineWithMemory {
   readonly ram: Uint8Array;
   /** Guest code around a linear address, for a register dump. */
   peek(linear: bigint, length: number): Uint8Array;
+  /** The translation of the code at a linear address; `executed`: only where the guest has run it. */
+  inspect(linear: bigint, executed: boolean): TranslationReport | undefined;
 }
 
 export interface VirtualMachineHost {
@@ -83,6 +88,7 @@ export class VirtualMachine {
     });
     writeBiosDataArea(memory.ram);
     const { rsdp } = writeAcpiTables(memory.ram, { vcpus: 1, serialPorts: UARTS, hpet: true });
+    writeSmbiosTables(memory.ram, { vcpus: 1, ramSizeBytes: this.ramBytes });
     const { cpu } = loadGuest(memory.ram, {
       kernel: options.kernel,
       kernelName: options.kernelName ?? 'kernel',
@@ -96,6 +102,25 @@ export class VirtualMachine {
     return { chipset, vcpu, memory };
   }
 
+  /**
+   * The translation of a linear address: as the guest is loaded where the address is mapped then, else as soon as the
+   * guest has run the code there. Undefined: it ended (or was stopped) before.
+   */
+  inspect(address: bigint): TranslationReport | undefined {
+    let report: TranslationReport | undefined;
+    let due = 0;
+    let loaded = false;
+    this.runOnce((memory) => {
+      const now = this.host.now();
+      if (now < due) return false;
+      due = now + INSPECT_PERIOD_NS;
+      report = memory.inspect(address, loaded);
+      loaded = true;
+      return report !== undefined;
+    });
+    return report;
+  }
+
   run(): MachineResult {
     for (;;) {
       const result = this.runOnce();
@@ -105,7 +130,7 @@ export class VirtualMachine {
   }
 
   /** From power-on to power-off, reset or stop. */
-  private runOnce(): MachineResult {
+  private runOnce(isDone: (memory: EngineWithMemory) => boolean = () => false): MachineResult {
     const { control, host, clock } = this;
     const serial = [new OutputBuffer((b) => host.serial(b)), new OutputBuffer(() => {})].slice(0, UARTS);
     const debugcon = new OutputBuffer((b) => host.debugcon(b));
@@ -115,7 +140,7 @@ export class VirtualMachine {
     });
     let seen = control.events;
     const poll = (): boolean => {
-      if (ended !== undefined) return true;
+      if (ended !== undefined || isDone(memory)) return true;
       const now = host.now();
       for (const output of [...serial, debugcon]) output.flushIfDue(now);
       seen = control.events;

@@ -6,7 +6,14 @@ import { decode } from '../../x86/decode/decoder.js';
 import { BASE_RIP, type CodeSize, type Insn, type MemoryOperand, NO_REGISTER, type Operand } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
-import { HANDLER_CLOSE, HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, HANDLER_LOOKUP_CHECKED, type Interpreter } from './interpreter.js';
+import {
+  HANDLER_CLOSE,
+  HANDLER_HEADER,
+  HANDLER_INVALID,
+  HANDLER_LOOKUP,
+  HANDLER_LOOKUP_CHECKED,
+  type Interpreter,
+} from './interpreter.js';
 import * as R from './record.js';
 
 const PAGE = 4096;
@@ -264,7 +271,8 @@ export class BlockCache {
   }
 
   private writeMemory(at: number, op: MemoryOperand): void {
-    const pointer = (index: number): number => S.CPU_BASE + (index === NO_REGISTER || index === BASE_RIP ? S.ZERO : S.GPR + 8 * index);
+    const pointer = (index: number): number =>
+      S.CPU_BASE + (index === NO_REGISTER || index === BASE_RIP ? S.ZERO : S.GPR + 8 * index);
     this.i32[(at + R.BASE) >> 2] = pointer(op.base);
     this.i32[(at + R.INDEX) >> 2] = pointer(op.index);
     this.i32[(at + R.SCALE) >> 2] = op.scale;

@@ -39,7 +39,8 @@ function attempt(graph: FlowGraph, dropped: Set<number>): FlowStructure | undefi
   const order = new Array<number>(count).fill(-1);
   for (const [position, node] of reversePostorder.entries()) order[node] = position;
   const predecessors: number[][] = Array.from({ length: count }, () => []);
-  for (const from of reversePostorder) for (const to of successors[from] as number[]) (predecessors[to] as number[]).push(from);
+  for (const from of reversePostorder)
+    for (const to of successors[from] as number[]) (predecessors[to] as number[]).push(from);
   const idom = dominators(reversePostorder, order, predecessors);
   const isLoopHeader = new Array<boolean>(count).fill(false);
   const isMerge = new Array<boolean>(count).fill(false);
@@ -81,7 +82,11 @@ function postorder(successors: readonly (readonly number[])[]): number[] {
 }
 
 /** Immediate dominators by iteration. Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm". */
-function dominators(reversePostorder: readonly number[], order: readonly number[], predecessors: readonly (readonly number[])[]): number[] {
+function dominators(
+  reversePostorder: readonly number[],
+  order: readonly number[],
+  predecessors: readonly (readonly number[])[],
+): number[] {
   const idom = new Array<number>(order.length).fill(-1);
   idom[0] = 0;
   const meet = (a: number, b: number): number => {

@@ -141,5 +141,6 @@ function loadFpu(view: DataView, image: Uint8Array): void {
     view.setBigUint64(to, from.getBigUint64(32 + 16 * n, true), true);
     view.setUint16(to + 8, from.getUint16(40 + 16 * n, true), true);
   }
-  for (let n = 0; n < 32; n++) view.setBigUint64(S.CPU_BASE + S.XMM + 8 * n, from.getBigUint64(160 + 8 * n, true), true);
+  for (let n = 0; n < 32; n++)
+    view.setBigUint64(S.CPU_BASE + S.XMM + 8 * n, from.getBigUint64(160 + 8 * n, true), true);
 }

@@ -37,7 +37,13 @@ export class DbtEngine implements Engine {
   private readonly options: DbtOptions;
   private readonly host: DbtHost;
 
-  constructor(memory: WebAssembly.Memory, ramBytes: number, runtime: WebAssembly.Module, options: DbtOptions, host: DbtHost) {
+  constructor(
+    memory: WebAssembly.Memory,
+    ramBytes: number,
+    runtime: WebAssembly.Module,
+    options: DbtOptions,
+    host: DbtHost,
+  ) {
     this.memory = memory;
     this.runtime = runtime;
     this.options = options;

@@ -233,7 +233,12 @@ export abstract class Lowering {
    *
    *   slot = (address >> 8) & SLOT_MASK;  delta = address - slot.tag;  hit = delta <u 4097 - size
    */
-  private lookup(address: Value, size: number, write: boolean, result: WasmType | undefined): { address: number; slot: number; delta: number } {
+  private lookup(
+    address: Value,
+    size: number,
+    write: boolean,
+    result: WasmType | undefined,
+  ): { address: number; slot: number; delta: number } {
     const e = this.emit;
     const at = e.allocate('i64');
     const slot = e.allocate('i32');

@@ -70,7 +70,15 @@ export class RegionLowering extends Lowering {
   private readonly ccSrc: number;
   private readonly ccSrc2: number;
 
-  constructor(functions: FunctionIndex, handlerType: number, key: number, blocks: readonly LiftedBlock[], graph: FlowGraph, flow: FlowStructure, slot: LinkSlot) {
+  constructor(
+    functions: FunctionIndex,
+    handlerType: number,
+    key: number,
+    blocks: readonly LiftedBlock[],
+    graph: FlowGraph,
+    flow: FlowStructure,
+    slot: LinkSlot,
+  ) {
     super(['i32'], functions);
     this.key = key;
     this.blocks = blocks;

@@ -1,16 +1,29 @@
 /** Hot blocks become regions: form, lift, analyse, lower, compile, enter in the table. The whole pipeline on one page. */
+
 import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
+import { Printer } from '../../ir/print.js';
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
+import { disassemble } from '../../x86/disassemble.js';
 import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
 import type { Block, BlockCache, RegionEntry } from './block-cache.js';
 import { analyse, type FlowGraph } from './control-flow.js';
 import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
-import type { FunctionIndex } from './lower.js';
 import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
+import type { FunctionIndex } from './lower.js';
 import { type LiftedBlock, type LiftedInsn, RegionLowering } from './region.js';
-import { formRegion, type Region, type RegionInsn } from './region-former.js';
+import { formRegion, type Region, type RegionBlock, type RegionInsn } from './region-former.js';
+
+/** What `inspect translation` shows; the module's text is made elsewhere. */
+export interface TranslationReport {
+  readonly assembly: string;
+  readonly ir: string;
+  readonly module: Uint8Array;
+}
+
+/** CC_* of x86/state.ts by number. */
+const FLAG_NAMES = ['flags', 'add', 'adc', 'sub', 'sbb', 'logic', 'inc', 'dec', 'shl', 'shr', 'mul'];
 
 export interface Lowered {
   readonly block: Block;
@@ -105,12 +118,7 @@ export class Translator {
   lower(block: Block, functions: FunctionIndex, type: number): Lowered | undefined {
     const region = formRegion(this.cache, block);
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
-    const lifted = region.blocks.map((b): LiftedBlock => {
-      const full = b.insns.map((i) => liftInsn(i, region.key));
-      const kept = dropDeadFlags(full.map((i) => i.statements), isPure);
-      const insns = full.map((i, n) => ({ ...i, statements: kept[n] ?? i.statements }));
-      return { offset: b.offset, end: b.end, count: insns.length, insns };
-    });
+    const lifted = region.blocks.map((b) => liftBlock(b, region.key));
     const graph = graphOf(region);
     const flow = analyse(graph);
     const slots = new Map<number, number>();
@@ -126,6 +134,18 @@ export class Translator {
     return [...slots.values()].includes(0) ? undefined : { block, region, lifted, body };
   }
 
+  /** The stages of a block's translation, for people: nothing is entered in the table. */
+  explain(block: Block, pageAddress: bigint): TranslationReport {
+    const module = new ModuleBuilder();
+    const type = module.type(HANDLER_SIGNATURE);
+    this.imports.declareMemory(module);
+    const lowered = this.lower(block, this.imports.functionIndex(module), type);
+    if (lowered === undefined) return { assembly: '', ir: '', module: new Uint8Array(0) };
+    module.export('region', module.addFunction(lowered.body));
+    const { region } = lowered;
+    return { ...describeRegion(region, pageAddress), module: module.finish() };
+  }
+
   statistics(): Record<string, number> {
     return {
       regions: this.regions,
@@ -139,6 +159,39 @@ export class Translator {
   }
 }
 
+function liftBlock(b: RegionBlock, key: number): LiftedBlock {
+  const full = b.insns.map((i) => liftInsn(i, key));
+  const kept = dropDeadFlags(
+    full.map((i) => i.statements),
+    isPure,
+  );
+  const insns = full.map((i, n) => ({ ...i, statements: kept[n] ?? i.statements }));
+  return { offset: b.offset, end: b.end, count: insns.length, insns };
+}
+
+/** Assembly and IR of a region, block by block. */
+function describeRegion(region: Region, pageAddress: bigint): { assembly: string; ir: string } {
+  const assembly: string[] = [];
+  const ir: string[] = [];
+  for (const block of region.blocks) {
+    const printer = new Printer(FLAG_NAMES);
+    const title = `block ${(pageAddress + BigInt(block.offset)).toString(16)}:`;
+    assembly.push(title);
+    const lifted = liftBlock(block, region.key);
+    const lines: string[] = [title];
+    for (const [n, { insn, offset }] of block.insns.entries()) {
+      const address = pageAddress + BigInt(offset);
+      const text = `${address.toString(16)}  ${disassemble(insn, address)}`;
+      assembly.push(`  ${text}`);
+      const before = printer.print([]).length;
+      printer.print(lifted.insns[n]?.statements ?? [], '    ');
+      lines.push(`  ; ${text}`, ...printer.print([]).slice(before));
+    }
+    ir.push(...lines);
+  }
+  return { assembly: assembly.join('\n'), ir: ir.join('\n') };
+}
+
 export function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
   const lift = new StaticLift(key, insn, offset);
   const definition = semantics[insn.mnemonic] ?? semantics['ud'];
@@ -150,9 +203,7 @@ export function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn 
 function graphOf(region: Region): FlowGraph {
   const numbers = new Map(region.blocks.map((b, n) => [b.offset, n]));
   return {
-    successors: region.blocks.map((b) => [
-      ...new Set(b.targets.flatMap((t) => numbers.get(t) ?? [])),
-    ]),
+    successors: region.blocks.map((b) => [...new Set(b.targets.flatMap((t) => numbers.get(t) ?? []))]),
   };
 }
 

@@ -2,20 +2,22 @@
  * A vCPU of the translating engine: the run loop around compiled code. Everything rare happens here: blocks that are
  * not known yet, exceptions to deliver, single steps, exits to the machine.
  */
-import type { AccessSize, CpuState, Vcpu, VmEntry, VmExit } from '../engine.js';
+
 import * as S from '../../x86/state.js';
+import type { AccessSize, CpuState, Vcpu, VmEntry, VmExit } from '../engine.js';
 import { type Block, BlockCache, LOOKUP_CHECKED_RECORD, LOOKUP_RECORD } from './block-cache.js';
 import { COMMON_FORMS_64 } from './common-forms.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
 import { RuntimeImports } from './imports.js';
 import { Interpreter } from './interpreter.js';
 import * as R from './record.js';
-import { Translator } from './translator.js';
+import { type TranslationReport, Translator } from './translator.js';
 
 /** The runtime's exports that the run loop itself calls. */
 export interface RuntimeExports extends WebAssembly.Exports {
   arrive(header: number): void;
   fetchHere(): number;
+  fetchHost(linear: bigint): number;
   fetchNextPage(): number;
   deliverException(): number;
   deliverInterrupt(vector: number): number;
@@ -167,7 +169,10 @@ export class DbtVcpu implements Vcpu {
       case S.STATUS_EXIT:
         return this.exit();
       case S.STATUS_CODE_WRITE:
-        this.cache.invalidate(Number(this.view.getBigUint64(S.CPU_BASE + S.CODE_WRITE_GPA, true)), this.word(S.CODE_WRITE_SIZE));
+        this.cache.invalidate(
+          Number(this.view.getBigUint64(S.CPU_BASE + S.CODE_WRITE_GPA, true)),
+          this.word(S.CODE_WRITE_SIZE),
+        );
         return this.step(true);
       case S.STATUS_HOT: {
         const block = this.cache.byHeader(this.word(S.RECORD));
@@ -314,6 +319,27 @@ export class DbtVcpu implements Vcpu {
     this.runtime.flushAll();
     this.setWord(S.LOG_COUNT, 0);
     this.owed = 'nothing';
+  }
+
+  /**
+   * The translation of the code at a linear address: undefined while the address is not mapped (or, with `executed`,
+   * while no block starts there).
+   */
+  inspect(address: bigint, executed: boolean): TranslationReport | undefined {
+    const before = [S.EXCEPTION_VECTOR, S.EXCEPTION_ERROR, S.EXCEPTION_HAS_ERROR, S.CR2, S.CR2 + 4].map((o) =>
+      this.word(o),
+    );
+    this.setWord(S.STATUS, S.STATUS_OK);
+    const host = this.runtime.fetchHost(BigInt.asIntN(64, address));
+    for (const [n, o] of [S.EXCEPTION_VECTOR, S.EXCEPTION_ERROR, S.EXCEPTION_HAS_ERROR, S.CR2, S.CR2 + 4].entries()) {
+      this.setWord(o, before[n] as number);
+    }
+    this.setWord(S.STATUS, S.STATUS_OK);
+    if (host <= NOT_RAM) return undefined;
+    const gpa = host - S.RAM;
+    const key = this.word(S.BLOCK_KEY);
+    const block = this.cache.find(gpa, key) ?? (executed ? undefined : this.cache.make(gpa, key, undefined));
+    return block === undefined ? undefined : this.translator.explain(block, address & ~0xfffn);
   }
 
   /** Guest code at a linear address, as far as it is mapped; for a dump of a guest that has ended. */

@@ -28,6 +28,9 @@ const DR6_RESET = 0xffff0ff0n;
 const DR7_RESET = 0x400n;
 const IA32_PAT = 0x277;
 const PAT_RESET = 0x0007_0406_0007_0406n;
+/** What firmware leaves: MTRRs on, everything write-back. A kernel that finds them off gives up the PAT as well. */
+const IA32_MTRR_DEF_TYPE = 0x2ff;
+const MTRR_ENABLED_WRITE_BACK = 0x806n;
 
 const FXSAVE_SIZE = 512;
 const FCW_RESET = 0x37f;
@@ -118,7 +121,10 @@ function state(gdtAddress: number, codeAttributes: number, entry: EntryRegisters
     efer: 0n,
     xcr0: 1n,
     dr: [0n, 0n, 0n, 0n, 0n, 0n, DR6_RESET, DR7_RESET],
-    msrs: new Map([[IA32_PAT, PAT_RESET]]),
+    msrs: new Map([
+      [IA32_PAT, PAT_RESET],
+      [IA32_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK],
+    ]),
     fxsave: resetFxsave(),
     halted: false,
     interruptShadow: false,
