@@ -59,7 +59,10 @@ export function f32x4_add(a: v128, b: v128): v128 {
   const fine = v128.and(v128.or(isSafe(sum), isZero(sum)), v128.and(isOrdinary(a), isOrdinary(b)));
   if (all(fine) && isSettled(mxcsr())) return sum;
   return four(
-    f32_add(lane0(a), lane0(b)), f32_add(lane1(a), lane1(b)), f32_add(lane2(a), lane2(b)), f32_add(lane3(a), lane3(b)),
+    f32_add(lane0(a), lane0(b)),
+    f32_add(lane1(a), lane1(b)),
+    f32_add(lane2(a), lane2(b)),
+    f32_add(lane3(a), lane3(b)),
   );
 }
 
@@ -68,7 +71,10 @@ export function f32x4_sub(a: v128, b: v128): v128 {
   const fine = v128.and(v128.or(isSafe(difference), isZero(difference)), v128.and(isOrdinary(a), isOrdinary(b)));
   if (all(fine) && isSettled(mxcsr())) return difference;
   return four(
-    f32_sub(lane0(a), lane0(b)), f32_sub(lane1(a), lane1(b)), f32_sub(lane2(a), lane2(b)), f32_sub(lane3(a), lane3(b)),
+    f32_sub(lane0(a), lane0(b)),
+    f32_sub(lane1(a), lane1(b)),
+    f32_sub(lane2(a), lane2(b)),
+    f32_sub(lane3(a), lane3(b)),
   );
 }
 
@@ -78,7 +84,10 @@ export function f32x4_mul(a: v128, b: v128): v128 {
   const fine = v128.and(v128.or(isSafe(product), exactZero), v128.and(isOrdinary(a), isOrdinary(b)));
   if (all(fine) && isSettled(mxcsr())) return product;
   return four(
-    f32_mul(lane0(a), lane0(b)), f32_mul(lane1(a), lane1(b)), f32_mul(lane2(a), lane2(b)), f32_mul(lane3(a), lane3(b)),
+    f32_mul(lane0(a), lane0(b)),
+    f32_mul(lane1(a), lane1(b)),
+    f32_mul(lane2(a), lane2(b)),
+    f32_mul(lane3(a), lane3(b)),
   );
 }
 
@@ -88,7 +97,10 @@ export function f32x4_div(a: v128, b: v128): v128 {
   const fine = v128.and(v128.or(isSafe(quotient), exactZero), v128.and(isOrdinary(a), isOrdinary(b)));
   if (all(fine) && isSettled(mxcsr())) return quotient;
   return four(
-    f32_div(lane0(a), lane0(b)), f32_div(lane1(a), lane1(b)), f32_div(lane2(a), lane2(b)), f32_div(lane3(a), lane3(b)),
+    f32_div(lane0(a), lane0(b)),
+    f32_div(lane1(a), lane1(b)),
+    f32_div(lane2(a), lane2(b)),
+    f32_div(lane3(a), lane3(b)),
   );
 }
 
@@ -102,14 +114,20 @@ export function f32x4_sqrt(a: v128): v128 {
 export function f32x4_min(a: v128, b: v128): v128 {
   if (all(v128.and(isOrdinary(a), isOrdinary(b)))) return v128.pmin<f32>(b, a);
   return four(
-    f32_min(lane0(a), lane0(b)), f32_min(lane1(a), lane1(b)), f32_min(lane2(a), lane2(b)), f32_min(lane3(a), lane3(b)),
+    f32_min(lane0(a), lane0(b)),
+    f32_min(lane1(a), lane1(b)),
+    f32_min(lane2(a), lane2(b)),
+    f32_min(lane3(a), lane3(b)),
   );
 }
 
 export function f32x4_max(a: v128, b: v128): v128 {
   if (all(v128.and(isOrdinary(a), isOrdinary(b)))) return v128.pmax<f32>(b, a);
   return four(
-    f32_max(lane0(a), lane0(b)), f32_max(lane1(a), lane1(b)), f32_max(lane2(a), lane2(b)), f32_max(lane3(a), lane3(b)),
+    f32_max(lane0(a), lane0(b)),
+    f32_max(lane1(a), lane1(b)),
+    f32_max(lane2(a), lane2(b)),
+    f32_max(lane3(a), lane3(b)),
   );
 }
 
@@ -131,7 +149,9 @@ export function f32x4_cmp(a: v128, b: v128, predicate: i32): v128 {
     return predicate & 4 ? v128.not(holds) : holds;
   }
   return four(
-    mask(lane0(a), lane0(b), predicate), mask(lane1(a), lane1(b), predicate), mask(lane2(a), lane2(b), predicate),
+    mask(lane0(a), lane0(b), predicate),
+    mask(lane1(a), lane1(b), predicate),
+    mask(lane2(a), lane2(b), predicate),
     mask(lane3(a), lane3(b), predicate),
   );
 }
@@ -152,7 +172,10 @@ export function f32x4_hsub(a: v128, b: v128): v128 {
 /** ADDSUBPS: even elements are subtracted. */
 export function f32x4_addsub(a: v128, b: v128): v128 {
   return four(
-    f32_sub(lane0(a), lane0(b)), f32_add(lane1(a), lane1(b)), f32_sub(lane2(a), lane2(b)), f32_add(lane3(a), lane3(b)),
+    f32_sub(lane0(a), lane0(b)),
+    f32_add(lane1(a), lane1(b)),
+    f32_sub(lane2(a), lane2(b)),
+    f32_add(lane3(a), lane3(b)),
   );
 }
 

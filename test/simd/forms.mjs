@@ -21,7 +21,7 @@ const takesGpr = (code) => /^[EGR]/.test(code);
 /** All forms: { name, encode(random) -> bytes, memory: whether it has a memory operand }. */
 export function forms() {
   const list = [];
-  for (const [escape, rows] of MAPS) {
+  for (const [opening, rows] of MAPS) {
     for (const row of rows) {
       if (!FEATURES.test(row.feature)) continue;
       // An undocumented alias of FSTP ST(i), which does not look for an empty register.
@@ -32,27 +32,27 @@ export function forms() {
       const canRegister = row.mod !== 'mem' && (row.reg >= 0 || rmCodes.some((c) => /^[ERWUQN]|STi/.test(c)));
       const wide = row.operandSize === 'y' ? [0, 8] : [0];
       for (const w of wide) {
-        if (canMemory) list.push(form(escape, row, true, w));
-        if (canRegister) list.push(form(escape, row, false, w));
-        if (!hasModrm) list.push(form(escape, row, undefined, w));
+        if (canMemory) list.push(form(opening, row, true, w));
+        if (canRegister) list.push(form(opening, row, false, w));
+        if (!hasModrm) list.push(form(opening, row, undefined, w));
       }
     }
   }
   return list;
 }
 
-function form(escape, row, memory, w) {
+function form(opening, row, memory, w) {
   const names = row.mnemonic.split('/');
   const mnemonic = w === 8 && names.length > 1 ? names[1] : names[0];
   return {
     mnemonic,
     memory: memory === true || mnemonic.startsWith('maskmov'),
     name: `${mnemonic} ${row.operands.join(',')} ${memory ? 'mem' : memory === false ? 'reg' : ''}${w ? ' W' : ''}`,
-    encode: (random) => encode(escape, row, memory, w, random),
+    encode: (random) => encode(opening, row, memory, w, random),
   };
 }
 
-function encode(escape, row, memory, w, random) {
+function encode(opening, row, memory, w, random) {
   const bytes = [...(PREFIX[row.prefix] ?? [])];
   const codes = row.operands;
   // RSP and RSI stay out: the stack and the memory operand.
@@ -72,7 +72,7 @@ function encode(escape, row, memory, w, random) {
   }
   const rex = w | ((reg >> 3) << 2) | (memory === false ? rm >> 3 : 0);
   if (rex !== 0) bytes.push(0x40 | rex);
-  bytes.push(...escape, row.opcode);
+  bytes.push(...opening, row.opcode);
   if (memory === true) bytes.push(((reg & 7) << 3) | 6);
   else if (memory === false) bytes.push(0xc0 | ((reg & 7) << 3) | (rm & 7));
   if (codes.includes('Ib')) bytes.push(random.below(3) === 0 ? random.below(16) : random.below(256));
