@@ -46,6 +46,7 @@ function form(opening, row, memory, w) {
   const mnemonic = w === 8 && names.length > 1 ? names[1] : names[0];
   return {
     mnemonic,
+    feature: row.feature,
     memory: memory === true || mnemonic.startsWith('maskmov'),
     name: `${mnemonic} ${row.operands.join(',')} ${memory ? 'mem' : memory === false ? 'reg' : ''}${w ? ' W' : ''}`,
     encode: (random) => encode(opening, row, memory, w, random),

@@ -1,7 +1,7 @@
 // Compares instructions on the engine with the host's processor. Usage: node test/simd/judge.mjs [count] [seed] [regex] [hot]
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { arch, platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomSource } from '../float/native.mjs';
@@ -12,12 +12,37 @@ import { CASE_SIZE, MEMORY_SIZE, RESULT_SIZE, writeCase } from './state.mjs';
 export function buildRunner() {
   const program = join(mkdtempSync(join(tmpdir(), 'trapeze-simd-')), 'native');
   const source = fileURLToPath(new URL('native.c', import.meta.url));
-  const { status, stderr } = spawnSync('gcc', ['-O1', '-masm=intel', '-static', '-no-pie', '-o', program, source]);
+  if (arch() !== 'x64' || platform() !== 'linux') return { reason: 'the host is not x86-64 Linux' };
+  const { status, stderr, error } = spawnSync('gcc', [
+    '-O1',
+    '-masm=intel',
+    '-static',
+    '-no-pie',
+    '-o',
+    program,
+    source,
+  ]);
+  if (error) return { reason: 'gcc is not installed' };
   return status === 0 ? program : { reason: String(stderr) };
 }
 
 /** Signal of the host -> vectors that cause it. */
 const SIGNALS = { 0: [-1], 4: [6], 8: [16, 19], 11: [13, 14, 12], 5: [3] };
+/** Features of the opcode tables as Linux names them. */
+const HOST_FLAGS = {
+  sse3: 'pni',
+  'sse4.1': 'sse4_1',
+  'sse4.2': 'sse4_2',
+  ssse3: 'ssse3',
+  aes: 'aes',
+  pclmulqdq: 'pclmulqdq',
+  sha: 'sha_ni',
+};
+const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+const hostFlags = new Set(/^flags\s*: (.*)$/m.exec(cpuinfo)?.[1]?.split(' '));
+const hostHas = (form) => HOST_FLAGS[form.feature] === undefined || hostFlags.has(HOST_FLAGS[form.feature]);
+/** Where processors differ while an exception is unmasked: FCOMI's flags, the stages of a dot product. */
+const MASKED_ONLY = /^(fu?comip?$|dpp)/;
 const APPROXIMATE = /^(rcp|rsqrt)/;
 
 /** The host's results for `count` cases. */
@@ -82,14 +107,15 @@ export function judge({ count, seed, filter, hotThreshold, program, report, enco
   let wrong = 0;
   const failing = new Map();
   for (const form of list) {
-    if (!filter.test(form.name)) continue;
+    if (!filter.test(form.name) || !hostHas(form)) continue;
     const input = new DataView(new ArrayBuffer(CASE_SIZE * count));
     const codes = Array.from({ length: encodings }, () => form.encode(random));
     // This AMD processor lets SHA's memory operands be misaligned; Intel's manual demands #GP, as we do.
     const misaligned = !form.mnemonic.startsWith('sha');
     for (let n = 0; n < count; n++) {
       writeCase(input, n * CASE_SIZE, codes[n % encodings], random, {
-        unmasked: true,
+        unmasked: !MASKED_ONLY.test(form.mnemonic),
+        x87Masked: MASKED_ONLY.test(form.mnemonic),
         misaligned,
         usesRdi: form.mnemonic.startsWith('maskmov'),
         sameAgain: random.below(8) === 0,

@@ -90,6 +90,7 @@ export function writeCase(view, at, code, random, options) {
     free ? 0x40 | (random.next() & 0xf3f & ~(random.below(4) ? 0 : 0)) | (random.below(3) ? 0x3f : 0) : 0x37f,
     true,
   );
+  if (options.x87Masked) view.setUint8(fx, view.getUint8(fx) | 0x3f);
   const top = random.below(8);
   view.setUint16(fx + 2, (top << 11) | (random.below(3) === 0 ? random.next() & 0x4700 : 0), true);
   const tags = random.below(3);
