@@ -20,7 +20,7 @@ export const HANDLER_LOOKUP = 3;
 export const HANDLER_LOOKUP_CHECKED = 4;
 const FIRST_FORM = 5;
 export const FIRST_REGION = 4096;
-export const TABLE_SIZE = 8192;
+export const TABLE_SIZE = 32768;
 
 /** Mode bits that change what a handler does; the rest of the key it reads at run time or not at all. */
 const INTEGER_MODES =
