@@ -4,13 +4,15 @@
  * suite --text                           prints 4 MB of made-up text, the same on every machine
  * suite --clock                          prints CLOCK and this machine's monotonic clock in milliseconds
  * suite --exit                           ends with status 7 (what the fork+exec test runs)
- * Each run of a test prints a line, with milliseconds of this machine's monotonic clock:
- *   RESULT name milliseconds checksum
+ * Each run of a test prints a line:
+ *   RESULT name milliseconds checksum cpu-milliseconds
+ * Milliseconds are of this machine's monotonic clock; CPU time is this process's and its children's.
  */
 #include "suite.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,8 +37,27 @@ static double now_ms(void) {
   return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-static void report(const char *name, double start, double end, uint64_t checksum) {
-  printf("RESULT %s %.3f %016llx\n", name, end - start, (unsigned long long)checksum);
+static double cpu_ms(void) {
+  double sum = 0;
+  const int whose[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
+  for (int i = 0; i < 2; i++) {
+    struct rusage usage;
+    getrusage(whose[i], &usage);
+    sum += (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e3;
+    sum += (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e3;
+  }
+  return sum;
+}
+
+typedef struct {
+  double wall, cpu;
+} Moment;
+
+static Moment now(void) { return (Moment){now_ms(), cpu_ms()}; }
+
+static void report(const char *name, Moment start, uint64_t checksum) {
+  Moment end = now();
+  printf("RESULT %s %.3f %016llx %.3f\n", name, end.wall - start.wall, (unsigned long long)checksum, end.cpu - start.cpu);
   fflush(stdout);
 }
 
@@ -52,9 +73,9 @@ static void run_tests(int repeats, char **names, int count) {
     for (const Test *test = groups[g]; test->name; test++) {
       if (!is_wanted(test->name, names, count)) continue;
       for (int r = 0; r < repeats; r++) {
-        double start = now_ms();
+        Moment start = now();
         uint64_t checksum = test->run();
-        report(test->name, start, now_ms(), checksum);
+        report(test->name, start, checksum);
       }
     }
   }
@@ -118,9 +139,9 @@ int main(int argc, char **argv) {
     printf("CLOCK %.3f\n", now_ms());
   } else if (strcmp(option, "--time") == 0 && argc > 4) {
     for (int r = atoi(argv[3]); r > 0; r--) {
-      double start = now_ms();
+      Moment start = now();
       uint64_t checksum = run_command(argv + 4);
-      report(argv[2], start, now_ms(), checksum);
+      report(argv[2], start, checksum);
     }
   } else if (strcmp(option, "-r") == 0 && argc > 2) {
     run_tests(atoi(argv[2]), argv + 3, argc - 3);

@@ -1,0 +1,166 @@
+/** The three ways a work is run: in Trapeze, in QEMU with TCG, and natively; and what is measured of a guest. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HostProcess } from './host-process.mjs';
+
+const MEMORY_MIB = 512;
+const BOOT_TIMEOUT_MS = 120_000;
+const WORK_TIMEOUT_MS = 420_000;
+const POWER_OFF_TIMEOUT_MS = 20_000;
+const PROMPT = /trapeze:\S*# /;
+const SETTLE_MS = 3000;
+const IDLE_MS = 20_000;
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Each: (kernel, initrd, append) to a command line. Same kernel, initramfs, parameters, memory and processor count. */
+export const MACHINES = {
+  tcg: {
+    title: 'QEMU TCG',
+    command: (kernel, initrd, append) => [
+      'qemu-system-x86_64',
+      [
+        '-accel',
+        'tcg,thread=single',
+        '-machine',
+        'pc',
+        '-smp',
+        '1',
+        '-m',
+        `${MEMORY_MIB}`,
+        '-nographic',
+        '-no-reboot',
+      ].concat(['-kernel', kernel, '-initrd', initrd, '-append', append]),
+    ],
+  },
+  trapeze: {
+    title: 'Trapeze',
+    command: (kernel, initrd, append, { dist, statsFile }) => [
+      process.execPath,
+      [join(dist, 'cli/main.js'), 'run', '--engine', 'dbt', '--memory', `${MEMORY_MIB}M`, '--no-reboot'].concat(
+        statsFile === undefined ? [] : [`--stats=${statsFile}`],
+        ['--kernel', kernel, '--initrd', initrd, '--append', append],
+      ),
+    ],
+  },
+};
+
+/** "RESULT name milliseconds checksum cpu-milliseconds" */
+const RESULT = /^RESULT (\S+) ([\d.]+) ([0-9a-f]{16}) ([\d.]+)$/;
+
+function start(machine, files, initrd, append, context, onLine) {
+  const parameters = `console=ttyS0 quiet ${append}`.trim();
+  return new HostProcess(...MACHINES[machine].command(files.kernel, initrd, parameters, context), { onLine });
+}
+
+/** One boot that runs the works: {init, runs: [{name, ms, checksum, cpuMs}], failure?}. */
+export async function runWorks(machine, files, works, repeats, context) {
+  const runs = [];
+  const boot = {};
+  let before = new Map();
+  const names = (test) =>
+    works
+      .filter(test)
+      .map((work) => work.name)
+      .join(',');
+  const append = [
+    `bench.tests=${names((work) => work.kind !== 'shell')}`,
+    `bench.shell=${names((work) => work.kind === 'shell')}`,
+    `bench.repeats=${repeats}`,
+  ].join(' ');
+  const guest = start(machine, files, files.benchInitrd, append, context, (line, at, host) => {
+    if (/INIT$/.test(line)) Object.assign(boot, { initMs: at, initCpuMs: host.cpuSeconds() * 1000 });
+    const source = /^CLOCKSOURCE (\S+)/.exec(line);
+    if (source !== null) boot.clocksource = source[1];
+    const result = RESULT.exec(line);
+    if (result === null && source === null && !/^PREPARED/.test(line)) return;
+    // The busiest thread since the last mark is the one that runs the guest.
+    const after = host.threadCpuMs();
+    const busiest = Math.max(0, ...[...after].map(([thread, ms]) => ms - (before.get(thread) ?? 0)));
+    before = after;
+    if (result === null) return;
+    runs.push({ name: result[1], ms: Number(result[2]), checksum: result[3], cpuMs: busiest });
+    context.onProgress?.(`${MACHINES[machine].title}: ${result[1]} ${Number(result[2]).toFixed(0)} ms`);
+  });
+  const done = await guest.waitFor(/^DONE/m, WORK_TIMEOUT_MS);
+  const cost = { cpuSeconds: guest.cpuSeconds(), wallSeconds: guest.elapsed() / 1000, peakMiB: guest.peakMemoryMiB() };
+  const code = await guest.end(done ? POWER_OFF_TIMEOUT_MS : 0);
+  return { ...boot, runs, ...cost, ...failureOf(done, code, guest) };
+}
+
+/** Boots the stock userland to its prompt; with `idle`, also what it costs to sit there. */
+export async function bootToShell(machine, files, idle, context) {
+  const guest = start(machine, files, files.shellInitrd, '', context);
+  const done = await guest.waitFor(PROMPT, BOOT_TIMEOUT_MS);
+  const boot = {
+    shellMs: guest.elapsed(),
+    shellCpuMs: guest.cpuSeconds() * 1000,
+    peakMiB: guest.peakMemoryMiB(),
+  };
+  if (done && idle) {
+    await sleep(SETTLE_MS);
+    const [cpu, at] = [guest.cpuSeconds(), guest.elapsed()];
+    await sleep(IDLE_MS);
+    boot.idlePercent = ((guest.cpuSeconds() - cpu) / ((guest.elapsed() - at) / 1000)) * 100;
+  }
+  guest.write('exit\n');
+  const code = await guest.end(done ? POWER_OFF_TIMEOUT_MS : 0);
+  return { ...boot, ...failureOf(done, code, guest) };
+}
+
+/** A minute of mixed load: by how much the guest's clock goes faster than the host's, in per cent. */
+export async function clockDrift(machine, files, seconds, context) {
+  const points = [];
+  const guest = start(machine, files, files.benchInitrd, `bench.load=${seconds}`, context, (line, at) => {
+    const clock = /^CLOCK ([\d.]+)$/.exec(line);
+    if (clock !== null) points.push({ host: at, lag: at - Number(clock[1]) });
+  });
+  const done = await guest.waitFor(/^DONE/m, BOOT_TIMEOUT_MS + seconds * 2000);
+  const code = await guest.end(done ? POWER_OFF_TIMEOUT_MS : 0);
+  if (!done || points.length < 4) return failureOf(false, code, guest);
+  // A line may come late but never early: the smallest lag of the first and of the last third are the true ones.
+  const third = Math.floor(points.length / 3) || 1;
+  const least = (list) => list.reduce((best, point) => (point.lag < best.lag ? point : best));
+  const [first, last] = [least(points.slice(0, third)), least(points.slice(-third))];
+  return {
+    driftPercent: (-(last.lag - first.lag) / (last.host - first.host)) * 100,
+    seconds: (last.host - first.host) / 1000,
+    points: points.length,
+  };
+}
+
+function failureOf(done, code, guest) {
+  if (done && code === 0) return {};
+  const what = done
+    ? `did not power off cleanly (${code ?? 'ended by bench'})`
+    : `stopped short (${code ?? 'time is up'})`;
+  return {
+    failure: `${what}: ${`${guest.text.slice(-300)} ${guest.errors.slice(-300)}`.replaceAll(/[^\x20-\x7e]+/g, ' ')}`,
+  };
+}
+
+/** The same programs on the host itself. */
+export async function runNative(files, works, repeats, context) {
+  const runs = [];
+  const data = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'trapeze-bench-'));
+  const env = { ...process.env, PATH: files.nativePath, BENCH_DATA: join(data, 'data') };
+  const onLine = (line) => {
+    const result = RESULT.exec(line);
+    if (result === null) return;
+    runs.push({ name: result[1], ms: Number(result[2]), checksum: result[3], cpuMs: Number(result[4]) });
+    context.onProgress?.(`native: ${result[1]} ${Number(result[2]).toFixed(0)} ms`);
+  };
+  const run = async (program, args) =>
+    await new HostProcess(join(files.nativePath, program), args, { onLine, env }).end(WORK_TIMEOUT_MS);
+  try {
+    const tests = works.filter((work) => work.kind !== 'shell').map((work) => work.name);
+    if (tests.length > 0) await run('suite', ['-r', `${repeats}`, ...tests]);
+    const shell = works.filter((work) => work.kind === 'shell').map((work) => work.name);
+    if (shell.length > 0) await run('sh', [files.work, 'prepare']);
+    for (const name of shell) await run('suite', ['--time', name, `${repeats}`, 'sh', files.work, name]);
+  } finally {
+    rmSync(data, { recursive: true });
+  }
+  return { runs };
+}
