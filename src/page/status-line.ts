@@ -2,6 +2,7 @@
 
 export type PageState = 'loading' | 'fetching' | 'booting' | 'running' | 'ended' | 'failed';
 
+const RESTART_TEXT: Partial<Record<PageState, string>> = { ended: 'Start again', failed: 'Try again' };
 const TICK_MS = 1000;
 const MIB = 2 ** 20;
 
@@ -18,6 +19,10 @@ export class StatusLine {
 
   constructor(onRestart: () => void) {
     this.restart.addEventListener('click', onRestart);
+    // Ctrl+W erases a word in the guest's shell and closes the tab in the browser: ask before a running guest is lost.
+    globalThis.addEventListener('beforeunload', (event) => {
+      if (this.state.dataset.state === 'running') event.preventDefault();
+    });
   }
 
   describe(title: string, memoryBytes: number): void {
@@ -68,7 +73,7 @@ export class StatusLine {
     this.progress.hidden = state !== 'loading' && state !== 'fetching';
     this.restart.disabled = state === 'loading' || state === 'fetching';
     this.restart.classList.toggle('wanted', isOver);
-    this.restart.textContent = isOver ? 'Start again' : 'Restart';
+    this.restart.textContent = RESTART_TEXT[state] ?? 'Restart';
     if (isOver) clearInterval(this.timer);
   }
 
