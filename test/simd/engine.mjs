@@ -17,6 +17,7 @@ const CODE_END = 0x1f00000;
 const HLT = 0xf4;
 /** Where the data page of the native judge is in guest-physical memory. */
 const DATA_GPA = 0x2010000;
+const PT = 0xb000;
 
 export class OneInstruction {
   constructor(hotThreshold) {
@@ -46,8 +47,9 @@ export class OneInstruction {
     put64(PML4, BigInt(PDPT | 3));
     put64(PDPT, BigInt(PD | 3));
     for (let n = 0; n < 32; n++) put64(PD + 8 * n, BigInt((n << 21) | 0x83));
-    // 0x10000000 -> the data page.
-    put64(PD + 8 * (0x10000000 >> 21), BigInt(((DATA_GPA >> 21) << 21) | 0x83));
+    // The data page alone, as in the native judge: around it nothing is mapped.
+    put64(PD + 8 * (MEMORY_AT >> 21), BigInt(PT | 3));
+    put64(PT + 8 * ((MEMORY_AT >> 12) & 511), BigInt(DATA_GPA | 3));
     for (let n = 0; n < 32; n++) {
       const stub = STUBS + 16 * n;
       this.bytes[this.physical(stub)] = HLT;
@@ -146,7 +148,7 @@ export class OneInstruction {
     this.bytes.set(fx, image);
     this.runtime.fxrstor_image(image, 1);
     this.runtime.updateKey();
-    const data = this.physical(DATA_GPA + (MEMORY_AT & 0xffff));
+    const data = this.physical(DATA_GPA + (MEMORY_AT & 0xfff));
     this.bytes.set(new Uint8Array(cases.buffer, cases.byteOffset + at + 672, MEMORY_SIZE), data);
     this.untilHalt(code);
     const vector = this.vector();

@@ -84,7 +84,7 @@ int main(void) {
     memcpy(p, "\xff\x24\x25", 3);
     uint32_t at = CONTROL + 144;
     memcpy(p + 3, &at, 4);
-    memcpy(data + 1024, c.memory, 256);
+    memcpy(data + 0xf00, c.memory, 256);
     memcpy(control, c.gpr, 128);
     memcpy(control + 128, &c.rflags, 8);
     uint64_t leave_at = (uint64_t)leave_, enter_at = CODE + 64;
@@ -96,7 +96,7 @@ int main(void) {
     memcpy(r.gpr, control + 256, 128);
     memcpy(&r.rflags, control + 384, 8);
     memcpy(r.fx, control + 1024, 512);
-    memcpy(r.memory, data + 1024, 256);
+    memcpy(r.memory, data + 0xf00, 256);
     r.signal = caught;
     fwrite(&r, sizeof r, 1, stdout);
   }

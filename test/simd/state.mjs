@@ -3,7 +3,8 @@ import { fraction } from '../float/native.mjs';
 
 export const CASE_SIZE = 16 + 8 + 128 + 8 + 512 + 256;
 export const RESULT_SIZE = 128 + 8 + 8 + 512 + 256;
-export const MEMORY_AT = 0x10010400;
+/** The end of a page, with nothing behind it. */
+export const MEMORY_AT = 0x10010f00;
 export const MEMORY_SIZE = 256;
 
 const DEFAULT_MXCSR = 0x1f80;
@@ -47,7 +48,8 @@ function fillVector(view, at, random) {
       break;
     case 4:
       // Few different bytes, so that comparisons of strings find something, with ends.
-      for (let n = 0; n < 16; n++) view.setUint8(at + n, random.below(12) === 0 ? 0 : 97 + random.below(4));
+      for (let n = 0; n < 16; n++)
+        view.setUint8(at + n, random.below(12) === 0 ? 0 : 97 + random.below(4));
       break;
     default:
       for (let n = 0; n < 16; n++) {
@@ -80,8 +82,10 @@ export function writeCase(view, at, code, random, options) {
     view.setBigUint64(gpr + 8 * n, BigInt.asUintN(64, v), true);
   }
   const offset = options.misaligned && random.below(8) === 0 ? random.below(64) : 16 * random.below(8);
-  view.setBigUint64(gpr + 8 * 6, BigInt(MEMORY_AT + 32 + offset), true);
-  if (options.usesRdi) view.setBigUint64(gpr + 8 * 7, BigInt(MEMORY_AT + 32 + random.below(64)), true);
+  const end = () => BigInt(MEMORY_AT + MEMORY_SIZE - random.below(40));
+  const crosses = options.crossing && random.below(12) === 0;
+  view.setBigUint64(gpr + 8 * 6, crosses ? end() : BigInt(MEMORY_AT + 32 + offset), true);
+  if (options.usesRdi) view.setBigUint64(gpr + 8 * 7, crosses ? end() : BigInt(MEMORY_AT + 32 + offset), true);
   view.setBigUint64(at + 152, BigInt(0x202 | (random.next() & 0x8d5)), true);
   const fx = at + 160;
   const free = random.below(3) === 0;

@@ -1,7 +1,7 @@
 /**
  * x87 loads and stores. Intel SDM Vol. 2A, "FBLD" to "FXCH"; Vol. 1, "x87 FPU Data Types".
- * A store computes first (raising what it raises), then writes memory, then pops: a memory fault in between leaves the
- * stack as it was. With an unmasked exception nothing is written and nothing popped.
+ * A store probes its destination, computes (raising what it raises), writes memory and pops: a memory fault leaves stack
+ * and status as they were. With an unmasked exception nothing is written and nothing popped.
  */
 import type { Type, Value } from '../../ir/value.js';
 import { type AccessSize, Value as Node } from '../../ir/value.js';
@@ -69,6 +69,13 @@ const fbld: Definition = x87((b, i) => {
   remember(b, op);
 });
 
+/** Faults as a write would, and writes nothing. */
+function probe(b: Lift, at: Value, size: AccessSize): void {
+  const v = new Node('loadrmw', size === 8 ? 'i64' : 'i32', at);
+  v.size = size;
+  b.now(v);
+}
+
 /** Runs `store` if no unmasked exception forbids it, then pops. */
 function storeAllowed(b: Lift, op: Operand, pops: boolean, store: () => void): void {
   b.ifThen(b.call('x87_store_ok', 'i32'), () => {
@@ -90,21 +97,20 @@ const floatStore = (pops: boolean): Definition =>
     const at = b.now(b.linear(memoryOperand(dst)));
     if (dst.size === 10) {
       const end = b.now(upper(b, memoryOperand(dst)));
+      probe(b, at, 8);
+      probe(b, end, 2);
       const mantissa = b.call('x87_fst_mantissa', 'i64');
       const head = b.call('x87_fst_exponent', 'i32');
       storeAllowed(b, dst, pops, () => storeWide(b, at, end, mantissa, head));
     } else {
       const size = dst.size === 8 ? 8 : 4;
+      probe(b, at, size);
       const v = b.call(size === 8 ? 'x87_fst_f64' : 'x87_fst_f32', size === 8 ? 'i64' : 'i32');
       storeAllowed(b, dst, pops, () => b.store(at, size, v));
     }
   });
 
-/** Ten bytes: the last two are probed, so that a fault there finds the first eight unwritten. */
 function storeWide(b: Lift, at: Value, end: Value, low: Value, high: Value): void {
-  const probe = new Node('loadrmw', 'i32', end);
-  probe.size = 2 satisfies AccessSize;
-  b.now(probe);
   b.store(at, 8, low);
   b.store(end, 2, high);
 }
@@ -116,6 +122,7 @@ const integerStore = (pops: boolean, truncate: 0 | 1): Definition =>
     const at = b.now(b.linear(op));
     const size = op.size === 8 ? 8 : op.size === 4 ? 4 : 2;
     const type: Type = size === 8 ? 'i64' : 'i32';
+    probe(b, at, size);
     const v = b.call(`x87_fist${size * 8}`, type, b.i32(truncate));
     storeAllowed(b, op, pops, () => b.store(at, size, v));
   });
@@ -124,6 +131,8 @@ const fbstp: Definition = x87((b, i) => {
   const op = memoryOperand(i.operands[0]);
   const at = b.now(b.linear(op));
   const end = b.now(upper(b, op));
+  probe(b, at, 8);
+  probe(b, end, 2);
   const low = b.call('x87_fbstp_low', 'i64');
   const high = b.call('x87_fbstp_high', 'i32');
   storeAllowed(b, op, true, () => storeWide(b, at, end, low, high));
