@@ -12,6 +12,9 @@ import {
   JUMP_CACHE_ENTRIES,
   KEY_CODE64,
   KEY_CPL_MASK,
+  LINK_GENERATION_SUPERVISOR,
+  LINK_GENERATION_USER,
+  LINKED_NOT_GLOBAL,
   RFLAGS,
   RIP,
   RIP_BASE,
@@ -23,9 +26,10 @@ import {
   STATUS_MISS,
   STATUS_STEPPED,
   STEP,
+  TLB_FLAG_GLOBAL,
 } from '../src/x86/state';
 import { fetchHost } from './mmu/access';
-import { fetchView, slotOf } from './mmu/tlb';
+import { fetchView, linkedMark, slotOf } from './mmu/tlb';
 
 const IF: u64 = 0x200;
 
@@ -41,6 +45,14 @@ function stop(status: i32): usize {
   return linear - load<u64>(entry) < 4096 ? load<u32>(entry + 8) : 0;
 }
 
+function linkPages(link: usize, header: usize, linear: u64, fetchEntry: usize, key: i32): void {
+  const user = (key & KEY_CPL_MASK) == KEY_CPL_MASK;
+  if (!user && (load<u32>(fetchEntry + 12) & TLB_FLAG_GLOBAL) == 0) store<u32>(CPU_BASE + LINKED_NOT_GLOBAL, 1);
+  store<u8>(linkedMark(linear), 1);
+  store<u32>(link, <u32>header);
+  store<u32>(link + 4, load<u32>(CPU_BASE + (user ? LINK_GENERATION_USER : LINK_GENERATION_SUPERVISOR)));
+}
+
 export function linearRip(): u64 {
   const rip = load<u64>(CPU_BASE + RIP);
   if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_CODE64) != 0) return rip;
@@ -53,8 +65,9 @@ export function linearRip(): u64 {
 }
 
 /**
- * Header of the block at RIP, or 0 with STATUS saying why. `slot` is the link field that led here (0: none): it is
- * filled in when the block lies in the page the jump came from.
+ * Header of the block at RIP, or 0 with STATUS saying why. `slot` is the link that led here (0: none). A plain link is
+ * one word, filled in when the block lies in the page the jump came from. With bit 0 set it is a link between pages,
+ * header and generation, filled in for any page.
  */
 export function lookup(slot: usize): usize {
   if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
@@ -69,7 +82,10 @@ export function lookup(slot: usize): usize {
       const second = load<u32>(header + HEADER_SECOND_PAGE);
       if (second == 0 || fetchPage(view, (linear & ~0xfff) + 4096) == second) {
         const base = load<u64>(CPU_BASE + RIP) - (linear & 0xfff);
-        if (slot != 0 && second == 0 && base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
+        if (slot != 0 && second == 0) {
+          if ((slot & 1) != 0) linkPages(slot - 1, header, linear, slotOf(view, linear), key);
+          else if (base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
+        }
         store<u64>(CPU_BASE + RIP_BASE, base);
         return header;
       }

@@ -8,6 +8,11 @@ import {
   FILL_LIST_CAPACITY,
   LARGE_MAP,
   LARGE_MAP_SIZE,
+  LINK_GENERATION_SUPERVISOR,
+  LINK_GENERATION_USER,
+  LINKED_MAP,
+  LINKED_MAP_SIZE,
+  LINKED_NOT_GLOBAL,
   MMU_INDEXES,
   TLB,
   TLB_ENTRIES,
@@ -60,7 +65,23 @@ export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u3
   return <usize>(gva >> 22) & (LARGE_MAP_SIZE - 1);
 }
 
+// @ts-ignore: decorator
+@inline export function linkedMark(gva: u64): usize {
+  return LINKED_MAP + ((<usize>(gva >> 12)) & (LINKED_MAP_SIZE - 1));
+}
+
+function staleLinks(offset: usize): void {
+  store<u32>(CPU_BASE + offset, load<u32>(CPU_BASE + offset) + 1);
+}
+function allLinksStale(): void {
+  staleLinks(LINK_GENERATION_SUPERVISOR);
+  staleLinks(LINK_GENERATION_USER);
+  store<u32>(CPU_BASE + LINKED_NOT_GLOBAL, 0);
+  memory.fill(LINKED_MAP, 0, LINKED_MAP_SIZE);
+}
+
 export function flushAll(): void {
+  allLinksStale();
   store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
   memory.fill(TLB, 0, VIEWS * TLB_SIZE);
   for (let v: usize = 0; v < VIEWS; v++) clear(TLB + v * TLB_SIZE);
@@ -68,28 +89,46 @@ export function flushAll(): void {
   store<u32>(FILL_LIST, 0);
 }
 
+// The list of fills overflowed: look at every entry.
+function sweepLocal(): void {
+  const end: usize = TLB + VIEWS * TLB_SIZE;
+  for (let entry: usize = TLB; entry < end; entry += 16) {
+    if ((load<u32>(entry + 12) & TLB_FLAG_GLOBAL) == 0) clear(entry);
+  }
+}
+
 /** MOV CR3 and its kin: `global` nonzero drops global entries too. */
 export function flushTlb(global: i32): void {
-  const count = load<u32>(FILL_LIST);
-  if (global != 0 || <i32>count > FILL_LIST_CAPACITY) {
+  if (global != 0) {
     flushAll();
     return;
   }
   store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
-  for (let i: usize = 0; i < <usize>count; i++) {
-    const entry = <usize>load<u32>(FILL_LIST + 4 + (i << 2));
-    if ((load<u32>(entry + 12) & TLB_FLAG_GLOBAL) == 0) clear(entry);
+  staleLinks(LINK_GENERATION_USER);
+  if (load<u32>(CPU_BASE + LINKED_NOT_GLOBAL) != 0) {
+    staleLinks(LINK_GENERATION_SUPERVISOR);
+    store<u32>(CPU_BASE + LINKED_NOT_GLOBAL, 0);
+  }
+  const count = load<u32>(FILL_LIST);
+  if (<i32>count > FILL_LIST_CAPACITY) sweepLocal();
+  else {
+    for (let i: usize = 0; i < <usize>count; i++) {
+      const entry = <usize>load<u32>(FILL_LIST + 4 + (i << 2));
+      if ((load<u32>(entry + 12) & TLB_FLAG_GLOBAL) == 0) clear(entry);
+    }
   }
   store<u32>(FILL_LIST, 0);
 }
 
 /** INVLPG: the page of `gva` in every view; a large page's pieces are swept. */
 export function flushPage(gva: u64): void {
+  if (load<u8>(linkedMark(gva)) != 0) allLinksStale();
   const large = load<u8>(LARGE_MAP + largeHash(gva));
   if (large == 2) {
     flushAll();
     return;
   }
+  if (large != 0) allLinksStale();
   for (let v: usize = 0; v < VIEWS; v++) {
     const view = TLB + v * TLB_SIZE;
     if (large != 0) {

@@ -92,6 +92,9 @@ export interface FlagsRecord {
   readonly x: Value | undefined;
 }
 
+/** Calls and returns pair up: a translator may predict where a return goes. */
+export type Transfer = 'jump' | 'call' | 'return';
+
 export type Statement =
   | { readonly kind: 'set'; readonly reg: number; readonly value: Value }
   | { readonly kind: 'setxmm'; readonly reg: number; readonly value: Value }
@@ -111,10 +114,10 @@ export type Statement =
   | { readonly kind: 'if'; readonly cond: Value; readonly then: readonly Statement[] }
   | { readonly kind: 'raise'; readonly vector: number; readonly error: number | undefined }
   /** Near jump to page offset `target` (i64, relative to ripbase), masked to `size` bytes. */
-  | { readonly kind: 'jump'; readonly target: Value; readonly size: number }
+  | { readonly kind: 'jump'; readonly target: Value; readonly size: number; readonly transfer: Transfer }
   | { readonly kind: 'branch'; readonly cond: Value; readonly target: Value; readonly size: number }
   /** RIP becomes `rip`; look up what is there. */
-  | { readonly kind: 'jumpto'; readonly rip: Value }
+  | { readonly kind: 'jumpto'; readonly rip: Value; readonly transfer: Transfer }
   /** The instruction retires and the engine leaves compiled code with `status`. */
   | { readonly kind: 'leave'; readonly status: number };
 

@@ -7,7 +7,7 @@
  * Order inside a definition: read, compute, write memory, write registers, set flags (faults then need no undo).
  */
 import { Builder } from '../ir/builder.js';
-import type { AccessSize, Type, Value } from '../ir/value.js';
+import type { AccessSize, Transfer, Type, Value } from '../ir/value.js';
 import { Value as Node } from '../ir/value.js';
 import type { FarOperand, Insn, MemoryOperand, Operand, RelativeOperand } from './insn.js';
 import { SEG } from './insn.js';
@@ -293,10 +293,10 @@ export abstract class Lift extends Builder {
   }
 
   // ---- control flow: each ends the block, except `branch` which falls through when not taken ----
-  jump(op: RelativeOperand): void {
+  jump(op: RelativeOperand, transfer: Transfer = 'jump'): void {
     const target = this.targetOffset(op);
     target.uses++;
-    this.push({ kind: 'jump', target, size: op.size });
+    this.push({ kind: 'jump', target, size: op.size, transfer });
     this.ended = true;
   }
   branch(cond: Value, op: RelativeOperand): void {
@@ -306,9 +306,9 @@ export abstract class Lift extends Builder {
     this.push({ kind: 'branch', cond, target, size: op.size });
   }
   /** Near indirect jump; `rip` i64, already truncated to the operand size. */
-  jumpTo(rip: Value): void {
+  jumpTo(rip: Value, transfer: Transfer = 'jump'): void {
     rip.uses++;
-    this.push({ kind: 'jumpto', rip });
+    this.push({ kind: 'jumpto', rip, transfer });
     this.ended = true;
   }
   /** Retires the instruction and leaves compiled code with STATUS_* (RIP is the next instruction). */

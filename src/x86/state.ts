@@ -190,6 +190,16 @@ export const HOT_THRESHOLD = 4504;
 export const COUNT_LOOKUP = 4512;
 export const COUNT_LOOKUP_MISS = 4520;
 
+/**
+ * u32 generations of links between pages, for supervisor and user code: a link made under another generation is stale.
+ * They change when a mapping that a link relied on may have gone. Then u32: a supervisor link relied on a mapping that is not global.
+ */
+export const LINK_GENERATION_SUPERVISOR = 4528;
+export const LINK_GENERATION_USER = 4532;
+export const LINKED_NOT_GLOBAL = 4536;
+/** u32, offset of the newest entry in RETURN_RING. */
+export const RETURN_TOP = 4540;
+
 // ---- TLBs ----
 // An entry is 16 bytes: tag i64 (page base of the GVA), host i32 (linear-memory address of the page), flags i32.
 // Hit: (gva - tag) <u 4097 - size; then the host address is host + (gva - tag).
@@ -221,6 +231,14 @@ export const FILL_LIST_CAPACITY = 4095;
 /** One byte per hash of 2 MiB regions of linear addresses that some large page was filled from: INVLPG must sweep there. */
 export const LARGE_MAP = 0x94000;
 export const LARGE_MAP_SIZE = 4096;
+
+/** One byte per hash of pages that a link between pages leads into: dropping such a page's mapping makes links stale. */
+export const LINKED_MAP = 0x95000;
+export const LINKED_MAP_SIZE = 4096;
+/** Where the latest calls of translated code return to: entries of 16 bytes, RIP i64, address of the caller's link i32. */
+export const RETURN_RING = 0x96000;
+export const RETURN_RING_SIZE = 512;
+export const RETURN_ENTRY_SIZE = 16;
 
 export const RUNTIME_DATA = 0x100000;
 

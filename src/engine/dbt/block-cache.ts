@@ -201,16 +201,16 @@ export class BlockCache {
 
   private linksLeft = 0;
   private nextLink = 0;
-  /** A zeroed word that a region's exit fills with the header of the block it goes to; 0 where there is no room. */
+  /** Two zeroed words that a region's exit fills with the header of the block it goes to and a generation; 0 where there is no room. */
   allocateLink(): number {
     if (this.linksLeft === 0) {
       this.nextLink = this.allocate(R.RECORD_SIZE);
       if (this.nextLink === 0) return 0;
-      this.linksLeft = R.RECORD_SIZE / 4;
+      this.linksLeft = R.RECORD_SIZE / 8;
     }
     this.linksLeft--;
-    this.nextLink += 4;
-    return this.nextLink - 4;
+    this.nextLink += 8;
+    return this.nextLink - 8;
   }
 
   /** False for a block that was dropped meanwhile. */
@@ -416,6 +416,7 @@ export class BlockCache {
     this.pages.clear();
     this.byId.clear();
     this.i32.fill(0, S.JUMP_CACHE >> 2, (S.JUMP_CACHE + S.JUMP_CACHE_ENTRIES * 16) >> 2);
+    this.i32.fill(0, S.RETURN_RING >> 2, (S.RETURN_RING + S.RETURN_RING_SIZE) >> 2);
     this.next = FIRST_BLOCK;
     this.linksLeft = 0;
   }

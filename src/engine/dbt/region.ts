@@ -15,6 +15,7 @@ import * as S from '../../x86/state.js';
 import type { FlowGraph, FlowStructure } from './control-flow.js';
 import { conditionValue } from './flag-conditions.js';
 import { type FunctionIndex, Lowering } from './lower.js';
+import * as R from './record.js';
 
 /** A lifted block of a region. */
 export interface LiftedBlock {
@@ -30,8 +31,8 @@ export interface LiftedInsn {
   readonly ended: boolean;
 }
 
-/** Hands out the linear-memory word that links an exit to a block of the same page. */
-export type LinkSlot = (target: number) => number;
+/** Hands out the linear-memory words that link an exit to a block: of the same page, or (`between` pages) of any. */
+export type LinkSlot = (target: number, between: boolean) => number;
 
 /** What is known about the status flags: their record while its values are at hand, or only the four locals. */
 type FlagsState = FlagsRecord | 'locals';
@@ -188,6 +189,7 @@ export class RegionLowering extends Lowering {
     e.end();
     e.get(this.link);
     e.if();
+    if (this.key & S.KEY_CODE64) this.followPages();
     e.get(this.link);
     e.load('i32', 4, 0);
     e.tee(this.status);
@@ -200,6 +202,96 @@ export class RegionLowering extends Lowering {
     e.call(this.functions('lookup'));
     this.follow();
   }
+  /** A link between pages (bit 0 set): followed if it is of this generation and mode; else left for `lookup`. */
+  private followPages(): void {
+    const e = this.emit;
+    e.get(this.link);
+    e.i32(1);
+    e.op('i32.and');
+    e.if();
+    // The word at link - 1 is the header, behind it the generation.
+    e.get(this.link);
+    e.i32(1);
+    e.op('i32.sub');
+    e.load('i32', 4, 0);
+    e.tee(this.status);
+    e.if();
+    e.get(this.link);
+    e.load('i32', 4, 3);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + (this.isUser ? S.LINK_GENERATION_USER : S.LINK_GENERATION_SUPERVISOR));
+    e.op('i32.eq');
+    e.get(this.status);
+    e.load('i32', 4, R.HEADER_KEY);
+    e.i32(this.key);
+    e.op('i32.eq');
+    e.op('i32.and');
+    e.if();
+    e.i32(0);
+    e.get(this.rip);
+    e.i64(-4096n);
+    e.op('i64.and');
+    e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
+    e.get(this.status);
+    e.returnCall(this.functions('enter'));
+    e.end();
+    e.end();
+    e.get(this.link);
+    e.call(this.functions('lookup'));
+    this.follow();
+    e.end();
+  }
+  private get isUser(): boolean {
+    return (this.key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK;
+  }
+
+  /** Notes where the call of this instruction will return to. */
+  private pushReturn(): void {
+    if ((this.key & S.KEY_CODE64) === 0) return;
+    const e = this.emit;
+    const top = this.link;
+    e.i32(0);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.i32(S.RETURN_ENTRY_SIZE);
+    e.op('i32.add');
+    e.i32(S.RETURN_RING_SIZE - 1);
+    e.op('i32.and');
+    e.tee(top);
+    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.get(top);
+    this.ripAt(this.insn.next);
+    e.store('i64', 8, S.RETURN_RING);
+    e.get(top);
+    e.i32(this.slot(this.insn.next, true) | 1);
+    e.store('i32', 4, S.RETURN_RING + 8);
+  }
+  /** Sets `link` to the newest caller's if RIP (in its local) is where that call returns to, else to none. */
+  private popReturn(): void {
+    const e = this.emit;
+    const top = this.status;
+    e.i32(0);
+    e.set(this.link);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.tee(top);
+    e.load('i64', 8, S.RETURN_RING);
+    e.get(this.rip);
+    e.op('i64.eq');
+    e.if();
+    e.get(top);
+    e.load('i32', 4, S.RETURN_RING + 8);
+    e.set(this.link);
+    e.i32(0);
+    e.get(top);
+    e.i32(S.RETURN_ENTRY_SIZE);
+    e.op('i32.sub');
+    e.i32(S.RETURN_RING_SIZE - 1);
+    e.op('i32.and');
+    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.end();
+  }
+
   /** Chains to the record on the stack, or returns STATUS where it is 0. */
   private follow(): void {
     const e = this.emit;
@@ -230,7 +322,8 @@ export class RegionLowering extends Lowering {
     this.flushFlags();
     this.ripAt(offset, size);
     e.set(this.rip);
-    e.i32(offset >= 0 && offset < 4096 ? this.slot(offset) : 0);
+    if (offset >= 0 && offset < 4096) e.i32(this.slot(offset, false));
+    else e.i32(this.key & S.KEY_CODE64 ? this.slot(offset, true) | 1 : 0);
     e.set(this.link);
     e.i32(0);
     e.set(this.status);
@@ -330,6 +423,7 @@ export class RegionLowering extends Lowering {
     const node = this.node;
     switch (s.kind) {
       case 'jump':
+        if (s.transfer === 'call') this.pushReturn();
         this.goto(node, offsetOf(s.target), s.size);
         return;
       case 'branch': {
@@ -350,8 +444,12 @@ export class RegionLowering extends Lowering {
         this.flushFlags();
         this.value(s.rip);
         e.set(this.rip);
-        e.i32(0);
-        e.set(this.link);
+        if (s.transfer === 'call') this.pushReturn();
+        if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) this.popReturn();
+        else {
+          e.i32(0);
+          e.set(this.link);
+        }
         e.i32(0);
         e.set(this.status);
         e.br(EXIT);

@@ -122,11 +122,12 @@ export class Translator {
     const graph = graphOf(region);
     const flow = analyse(graph);
     const slots = new Map<number, number>();
-    const slot = (target: number): number => {
-      let at = slots.get(target);
+    const slot = (target: number, between: boolean): number => {
+      const name = target * 2 + (between ? 1 : 0);
+      let at = slots.get(name);
       if (at === undefined) {
         at = this.cache.allocateLink();
-        slots.set(target, at);
+        slots.set(name, at);
       }
       return at;
     };

@@ -39,13 +39,13 @@ const call = defineEnd((b, i) => {
   const target = operand(i, 0);
   if (target.kind === 'rel') {
     pushReturn(b, target.size as OperandSize);
-    b.jump(target);
+    b.jump(target, 'call');
     return;
   }
   // Read before the push: it may be addressed by RSP.
   const rip = b.read(target);
   pushReturn(b, sizeOf(target));
-  b.jumpTo(b.zext64(rip));
+  b.jumpTo(b.zext64(rip), 'call');
 });
 
 const ret = defineEnd((b, i) => {
@@ -54,7 +54,7 @@ const ret = defineEnd((b, i) => {
   const parameters = i.operands[0];
   if (parameters === undefined) b.dropStack(size);
   else b.dropStack(b.add(b.zext64(b.read(parameters)), b.i64(size)));
-  b.jumpTo(b.zext64(rip));
+  b.jumpTo(b.zext64(rip), 'return');
 });
 
 const jcc = define((b, i) => b.branch(b.condition(i.cond), relative(i)));
