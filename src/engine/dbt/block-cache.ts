@@ -11,7 +11,6 @@ import {
   HANDLER_HEADER,
   HANDLER_INVALID,
   HANDLER_LOOKUP,
-  HANDLER_LOOKUP_CHECKED,
   type Interpreter,
 } from './interpreter.js';
 import * as R from './record.js';
@@ -21,10 +20,9 @@ const MAX_INSTRUCTIONS = 64;
 const MAX_INSTRUCTION_BYTES = 15;
 
 export const LOOKUP_RECORD = S.BLOCKS;
-export const LOOKUP_CHECKED_RECORD = S.BLOCKS + R.RECORD_SIZE;
 /** Room for the one instruction that is stepped without being remembered: header, record, closing record. */
-const TRANSIENT_BLOCK = S.BLOCKS + 2 * R.RECORD_SIZE;
-const FIRST_BLOCK = S.BLOCKS + 5 * R.RECORD_SIZE;
+const TRANSIENT_BLOCK = S.BLOCKS + R.RECORD_SIZE;
+const FIRST_BLOCK = S.BLOCKS + 4 * R.RECORD_SIZE;
 
 export interface Block {
   readonly id: number;
@@ -86,7 +84,6 @@ export class BlockCache {
     this.interpreter = interpreter;
     this.runtime = runtime;
     this.i32[(LOOKUP_RECORD + R.HANDLER) >> 2] = HANDLER_LOOKUP;
-    this.i32[(LOOKUP_CHECKED_RECORD + R.HANDLER) >> 2] = HANDLER_LOOKUP_CHECKED;
   }
 
   get bytesUsed(): number {

@@ -158,6 +158,13 @@ export class HandlerLowering extends Lowering {
     e.i32(S.STATUS_HOT);
     e.return();
     e.end();
+    e.i32(0);
+    e.i32(0);
+    e.load('i64', 8, S.CPU_BASE + S.COUNT_INTERPRETED);
+    e.get(RECORD);
+    e.load('i64', 4, R.HEADER_COUNT);
+    e.op('i64.add');
+    e.store('i64', 8, S.CPU_BASE + S.COUNT_INTERPRETED);
     this.nextRecord();
     return e.finish(this.types.handler);
   }
@@ -179,9 +186,9 @@ export class HandlerLowering extends Lowering {
     return this.emit.finish(this.types.handler);
   }
   /** Record with no instruction: RIP is set, find what is there. */
-  finder(name: 'lookup' | 'lookupChecked'): FunctionBody {
-    if (name === 'lookup') this.emit.i32(0);
-    this.emit.call(this.functions(name));
+  lookup(): FunctionBody {
+    this.emit.i32(0);
+    this.emit.call(this.functions('lookup'));
     this.follow();
     this.emit.unreachable();
     return this.emit.finish(this.types.handler);

@@ -17,8 +17,7 @@ export const HANDLER_INVALID = 0;
 export const HANDLER_HEADER = 1;
 export const HANDLER_CLOSE = 2;
 export const HANDLER_LOOKUP = 3;
-export const HANDLER_LOOKUP_CHECKED = 4;
-const FIRST_FORM = 5;
+const FIRST_FORM = 4;
 export const FIRST_REGION = 4096;
 export const TABLE_SIZE = 32768;
 
@@ -68,8 +67,7 @@ export class Interpreter {
       (l) => l.invalid(),
       (l) => l.header(),
       (l) => l.close(),
-      (l) => l.finder('lookup'),
-      (l) => l.finder('lookupChecked'),
+      (l) => l.lookup(),
       (l) => l.enter(),
     ];
     const exports = this.compile(specials, HANDLER_INVALID, S.KEY_CODE64, specials.length - 1);

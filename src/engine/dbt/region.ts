@@ -159,17 +159,6 @@ export class RegionLowering extends Lowering {
       e.get(local);
       e.store('i64', 8, S.CPU_BASE + offset);
     }
-    // Instructions retired here = what the budget lost.
-    e.i32(0);
-    e.i32(0);
-    e.load('i64', 8, S.CPU_BASE + S.COUNT_TRANSLATED);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.BUDGET);
-    e.get(this.budget);
-    e.op('i32.sub');
-    e.op('i64.extend_i32_u');
-    e.op('i64.add');
-    e.store('i64', 8, S.CPU_BASE + S.COUNT_TRANSLATED);
     e.i32(0);
     e.get(this.budget);
     e.store('i32', 4, S.CPU_BASE + S.BUDGET);

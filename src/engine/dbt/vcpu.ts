@@ -5,7 +5,7 @@
 
 import * as S from '../../x86/state.js';
 import type { AccessSize, CpuState, Vcpu, VmEntry, VmExit } from '../engine.js';
-import { type Block, BlockCache, LOOKUP_CHECKED_RECORD, LOOKUP_RECORD } from './block-cache.js';
+import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
 import { COMMON_FORMS_64 } from './common-forms.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
 import { RuntimeImports } from './imports.js';
@@ -56,9 +56,10 @@ export class DbtVcpu implements Vcpu {
   /** Instructions per nanosecond, measured, for turning slices into budgets. */
   private rate = 0.1;
   private readonly now: () => number;
+  /** Instructions retired in both tiers. */
+  private retired = 0;
   /** An exception was delivered since this was cleared. */
   private delivered = false;
-  private readonly counts: Record<string, number> = {};
 
   constructor(memory: WebAssembly.Memory, runtime: WebAssembly.Exports, options: DbtOptions, now: () => number) {
     this.runtime = runtime as RuntimeExports;
@@ -117,6 +118,7 @@ export class DbtVcpu implements Vcpu {
     const started = this.now();
     this.translator.compileDue(started);
     const exit = this.loop(entry.requestInterruptWindow);
+    this.retired += budget - this.word(S.BUDGET);
     if (exit.kind === 'preempted') {
       const elapsed = this.now() - started;
       const retired = budget - this.word(S.BUDGET);
@@ -356,9 +358,10 @@ export class DbtVcpu implements Vcpu {
 
   statistics(): Record<string, number> {
     const count = (offset: number): number => Number(this.view.getBigUint64(S.CPU_BASE + offset, true));
-    void LOOKUP_CHECKED_RECORD;
+    const interpreted = count(S.COUNT_INTERPRETED);
     return {
-      ...this.counts,
+      'instructions interpreted': interpreted,
+      'instructions translated, run': Math.max(0, this.retired - interpreted),
       'instruction forms': this.interpreter.formCount,
       'handler modules': this.interpreter.modules,
       'blocks decoded': this.cache.made,
