@@ -186,7 +186,7 @@ export class HandlerLowering extends Lowering {
     return this.emit.finish(this.types.handler);
   }
   /** Record with no instruction: RIP is set, find what is there. */
-  lookup(): FunctionBody {
+  finder(): FunctionBody {
     this.emit.i32(0);
     this.emit.call(this.functions('lookup'));
     this.follow();

@@ -67,7 +67,7 @@ export class Interpreter {
       (l) => l.invalid(),
       (l) => l.header(),
       (l) => l.close(),
-      (l) => l.lookup(),
+      (l) => l.finder(),
       (l) => l.enter(),
     ];
     const exports = this.compile(specials, HANDLER_INVALID, S.KEY_CODE64, specials.length - 1);
