@@ -23,11 +23,19 @@ let guest: Promise<Guest> | undefined;
 let machine: Machine | undefined;
 let running: Promise<void> = Promise.resolve();
 let isStarting = false;
+/**
+ * A size sent before the guest's userland reads sizes is lost. The first input comes when it does: the shell asks the
+ * terminal for the cursor's position at its prompt.
+ */
+let tellSizeAgain: (() => void) | undefined;
 
 const status = new StatusLine(() => void restart());
 const terminalElement = document.getElementById('terminal') as HTMLElement;
 const screen = new Screen(terminalElement, {
-  onInput: (bytes) => machine?.write(bytes),
+  onInput: (bytes) => {
+    tellSizeAgain?.();
+    machine?.write(bytes);
+  },
   onResize: (columns, rows) => machine?.resize(columns, rows),
   onLeave: () => status.focus(),
 });
@@ -75,6 +83,12 @@ function powerOn(guest: Guest): Machine {
     isSilent = false;
     screen.write(bytes);
   });
+  const { columns, rows } = screen.size;
+  tellSizeAgain = () => {
+    tellSizeAgain = undefined;
+    const now = screen.size;
+    if (now.columns !== columns || now.rows !== rows) started.resize(now.columns, now.rows);
+  };
   status.booting();
   running = started.run().then(
     ({ reason }) => status.ended(END_TEXT[reason]),

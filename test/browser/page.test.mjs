@@ -64,6 +64,8 @@ test('a guest boots in the page to a shell that answers', { skip: guest.missing 
   const started = Date.now();
   const { page, requests, errors, line } = await openPage(url);
   const text = () => terminalText(page);
+  await waitFor('the state', () => line('state'), /^Booting$/, PAGE_MS);
+  await page.setViewportSize({ width: 960, height: 600 });
   await waitFor('the terminal', text, /:~# *$/, BOOT_MS);
   t.diagnostic(`prompt after ${((Date.now() - started) / 1000).toFixed(1)} s`);
   assert.equal(await line('state'), 'Running');
@@ -75,19 +77,22 @@ test('a guest boots in the page to a shell that answers', { skip: guest.missing 
   await waitFor('the terminal', text, /^42-ok$/m, ANSWER_MS);
   await page.screenshot({ path: join(directory, 'running.png') });
 
-  // The guest's terminal is as large as the page's, at first and after the window changed.
+  // The guest's terminal is as large as the page's, whether the window changed while it booted or later.
   const size = () => page.evaluate(`trapeze.terminal.rows + ' ' + trapeze.terminal.cols`);
   const first = await size();
-  await page.keyboard.type('stty size\n');
-  await waitFor('the terminal', text, new RegExp(`^${first}$`, 'm'), ANSWER_MS);
+  const untilSize = (size, then) => `until [ "$(stty size)" = "${size}" ]; do sleep 0.1; done; echo ${then}\n`;
+  await page.keyboard.type(untilSize(first, 'sized'));
+  await waitFor('the terminal', text, /^sized$/m, ANSWER_MS);
   await page.setViewportSize({ width: 700, height: 480 });
   const second = await waitFor('the size', size, new RegExp(`^(?!${first}$)`), ANSWER_MS);
-  await page.keyboard.type(`until [ "$(stty size)" = "${second}" ]; do sleep 0.1; done; echo resized\n`);
+  await page.keyboard.type(untilSize(second, 'resized'));
   await waitFor('the terminal', text, /^resized$/m, ANSWER_MS);
 
   // Ctrl-C is the guest's; pasted text arrives as it is.
-  await page.keyboard.type('sleep 1000\n');
+  await page.keyboard.type('echo started; sleep 1000\n');
+  await waitFor('the terminal', text, /^started$/m, ANSWER_MS);
   await page.keyboard.press('Control+C');
+  await waitFor('the terminal', text, /\^C\n\S*:~# *$/, ANSWER_MS);
   await page.evaluate(`trapeze.terminal.paste('echo pasted-$((1+1))')`);
   await page.keyboard.press('Enter');
   await waitFor('the terminal', text, /^pasted-2$/m, ANSWER_MS);
