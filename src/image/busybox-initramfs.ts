@@ -47,9 +47,14 @@ if [ -c /dev/ttyS1 ]; then
 fi
 
 read -r release < /proc/sys/kernel/osrelease
-printf '\\nLinux %s, busybox userland. "exit" or "poweroff -f" ends the guest.\\n\\n' "$release"
+printf '\\nLinux %s, busybox userland. "exit" or "poweroff" ends the guest.\\n\\n' "$release"
 cd /root
-setsid cttyhack sh -l
+# What poweroff, halt and reboot send to PID 1. A shell runs traps only while it waits.
+trap 'poweroff -f' USR2
+trap 'halt -f' USR1
+trap 'reboot -f' TERM
+setsid cttyhack sh -l < /dev/console > /dev/console 2>&1 &
+wait $!
 poweroff -f
 `;
 
