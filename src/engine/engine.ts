@@ -85,8 +85,8 @@ export interface Vcpu {
   run(entry: VmEntry): VmExit;
   save(): CpuState;
   load(state: CpuState): void;
-  /** Processor counters by name, for --stats. */
-  statistics(): Record<string, number>;
+  /** Counters by group and name, for --stats. */
+  statistics(): Record<string, Record<string, number>>;
 }
 
 export interface Engine {

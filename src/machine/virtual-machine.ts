@@ -203,6 +203,6 @@ function gather(vcpu: Vcpu, loop: VcpuLoop, clock: Clock): Statistics {
   return {
     'VM exits': exits,
     time: { 'run s': clock.now() / 1e9, 'halted s': loop.haltedNs / 1e9, 'interrupts injected': loop.interrupts },
-    processor: vcpu.statistics(),
+    ...vcpu.statistics(),
   };
 }

@@ -6,13 +6,7 @@ import { decode } from '../../x86/decode/decoder.js';
 import { BASE_RIP, type CodeSize, type Insn, type MemoryOperand, NO_REGISTER, type Operand } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
-import {
-  HANDLER_CLOSE,
-  HANDLER_HEADER,
-  HANDLER_INVALID,
-  HANDLER_LOOKUP,
-  type Interpreter,
-} from './interpreter.js';
+import { HANDLER_CLOSE, HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, type Interpreter } from './interpreter.js';
 import * as R from './record.js';
 
 const PAGE = 4096;

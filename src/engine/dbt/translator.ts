@@ -150,12 +150,12 @@ export class Translator {
   statistics(): Record<string, number> {
     return {
       regions: this.regions,
-      'region modules': this.modules,
+      modules: this.modules,
       'regions dropped': this.dropped,
-      'instructions translated': this.instructions,
-      'region bytes': this.bytes,
-      'translation ms': this.milliseconds,
-      'longest translation ms': this.longest,
+      'guest instructions': this.instructions,
+      'module bytes': this.bytes,
+      ms: this.milliseconds,
+      'longest batch ms': this.longest,
     };
   }
 }

@@ -41,6 +41,29 @@ const UD = 6;
 const DR6_BS = 0x4000;
 /** fetchHost's answer for memory that is not RAM. */
 const NOT_RAM = 1;
+/** By vector. SDM Vol. 3A, "Exceptions and Interrupts", table of protected-mode exceptions. */
+const EXCEPTION_NAMES = [
+  '#DE',
+  '#DB',
+  'NMI',
+  '#BP',
+  '#OF',
+  '#BR',
+  '#UD',
+  '#NM',
+  '#DF',
+  '',
+  '#TS',
+  '#NP',
+  '#SS',
+  '#GP',
+  '#PF',
+  '',
+  '#MF',
+  '#AC',
+  '#MC',
+  '#XM',
+];
 const NO_MORE = { kind: 'preempted' } as const;
 const MASK32 = 0xffffffffn;
 
@@ -356,25 +379,37 @@ export class DbtVcpu implements Vcpu {
     return Uint8Array.from(out);
   }
 
-  statistics(): Record<string, number> {
+  statistics(): Record<string, Record<string, number>> {
     const count = (offset: number): number => Number(this.view.getBigUint64(S.CPU_BASE + offset, true));
     const interpreted = count(S.COUNT_INTERPRETED);
+    const traps: Record<string, number> = {};
+    const interrupts: Record<string, number> = {};
+    for (let vector = 0; vector < 256; vector++) {
+      const exceptions = vector < 32 ? count(S.COUNT_EXCEPTION + 8 * vector) : 0;
+      if (exceptions > 0) traps[EXCEPTION_NAMES[vector] ?? `exception ${vector}`] = exceptions;
+      const taken = count(S.COUNT_INTERRUPT + 8 * vector);
+      if (taken > 0) interrupts[`vector 0x${vector.toString(16)}`] = taken;
+    }
     return {
-      'instructions interpreted': interpreted,
-      'instructions translated, run': Math.max(0, this.retired - interpreted),
-      'instruction forms': this.interpreter.formCount,
-      'handler modules': this.interpreter.modules,
-      'blocks decoded': this.cache.made,
-      'blocks invalidated': this.cache.invalidated,
-      'block cache flushes': this.cache.flushes,
-      'block cache bytes': this.cache.bytesUsed,
-      'TLB misses': count(S.COUNT_TLB_MISS),
-      'TLB flushes': count(S.COUNT_TLB_FLUSH),
-      'page walks': count(S.COUNT_PAGE_WALK),
-      'slow accesses': count(S.COUNT_SLOW_ACCESS),
-      lookups: count(S.COUNT_LOOKUP),
-      'lookup misses': count(S.COUNT_LOOKUP_MISS),
-      ...this.translator.statistics(),
+      instructions: { interpreted, translated: Math.max(0, this.retired - interpreted) },
+      traps,
+      interrupts,
+      TLB: {
+        misses: count(S.COUNT_TLB_MISS),
+        'slow accesses': count(S.COUNT_SLOW_ACCESS),
+        'page walks': count(S.COUNT_PAGE_WALK),
+        flushes: count(S.COUNT_TLB_FLUSH),
+      },
+      dispatch: { lookups: count(S.COUNT_LOOKUP), 'lookup misses': count(S.COUNT_LOOKUP_MISS) },
+      interpreter: {
+        'instruction forms': this.interpreter.formCount,
+        'handler modules': this.interpreter.modules,
+        'blocks decoded': this.cache.made,
+        'blocks invalidated': this.cache.invalidated,
+        'block cache flushes': this.cache.flushes,
+        'block cache bytes': this.cache.bytesUsed,
+      },
+      translator: this.translator.statistics(),
     };
   }
 }
