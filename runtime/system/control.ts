@@ -112,7 +112,8 @@ function readPdpte(table: u64, index: i32): u64 {
   return gpa + 8 <= (load<u32>(CPU_BASE + RAM_SIZE) as u64) ? load<u64>(RAM + (gpa as usize)) : u64.MAX_VALUE;
 }
 
-function loadPdptes(cr3: u64): i32 {
+/** Loads and checks the four PDPTEs at `cr3`; 0 or a status. */
+export function loadPdptes(cr3: u64): i32 {
   const table = cr3 & 0xffffffe0;
   const reserved = ~physicalMask() | 0x1e6;
   for (let n = 0; n < 4; n++) {

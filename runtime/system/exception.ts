@@ -16,7 +16,7 @@ import {
   STATUS_MISS,
   STATUS_SHUTDOWN,
 } from '../../src/x86/state';
-import { FLAG_RF, iopl, isProtected, isVm86, rip, setRip } from './cpu';
+import { FLAG_RF, iopl, isProtected, isVm86, rip } from './cpu';
 import { deliverEvent, HARDWARE, SOFTWARE } from './interrupt';
 import { BP, DB, DF, OVERFLOW, PAGE_FAULT, raiseError, raiseGp0 } from './raise';
 
@@ -107,12 +107,8 @@ export function deliverNmi(): i32 {
 }
 
 function software(vector: i32, next: u64): i32 {
-  const here = rip();
   const result = deliverEvent(vector, SOFTWARE, false, 0, next, 0);
-  if (result != 0) {
-    setRip(here);
-    return result;
-  }
+  if (result != 0) return result;
   count(COUNT_INTERRUPT, vector);
   return STATUS_MISS;
 }

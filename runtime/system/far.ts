@@ -87,7 +87,7 @@ function offsetMask(size: i32): u64 {
 }
 
 /** Takes over the code segment just fetched. It is marked as accessed (`markTarget`) when all checks are done. */
-function takeTarget(selector: u32, offset: u64): i32 {
+function noteTarget(selector: u32, offset: u64): void {
   targetWhere = where;
   targetHigh = high;
   targetSelector = selector;
@@ -95,7 +95,15 @@ function takeTarget(selector: u32, offset: u64): i32 {
   targetLimit = descriptorLimit();
   targetAttributes = descriptorAttributes();
   targetOffset = offset;
-  return isValidTarget(offset, targetLimit, targetAttributes) ? 0 : raiseGp0();
+}
+
+function checkOffset(): i32 {
+  return isValidTarget(targetOffset, targetLimit, targetAttributes) ? 0 : raiseGp0();
+}
+
+function takeTarget(selector: u32, offset: u64): i32 {
+  noteTarget(selector, offset);
+  return checkOffset();
 }
 
 function markTarget(): i32 {
@@ -311,9 +319,10 @@ export function farReturn(size: i32, release: i32): i32 {
   if (!isCode(attr) || level < now || hasReservedSize(attr)) return raiseError(GP, code);
   if (attr & ATTR_CONFORMING ? descriptorDpl() > level : descriptorDpl() != level) return raiseError(GP, code);
   if ((attr & ATTR_PRESENT) == 0) return raiseError(NP, code);
-  const taken = takeTarget(sel, offset);
-  if (taken != 0) return taken;
+  noteTarget(sel, offset);
   if (level == now) {
+    const valid = checkOffset();
+    if (valid != 0) return valid;
     const marked = markTarget();
     if (marked != 0) return marked;
     discard(step * 2 + extra);
@@ -331,6 +340,8 @@ function returnOutward(step: u32, extra: u32, level: i32): i32 {
   if (status() != 0) return status();
   const checked = fetchReturnStack(ss, level, targetAttributes);
   if (checked != 0) return checked;
+  const valid = checkOffset();
+  if (valid != 0) return valid;
   const isNull = (ss & 0xfffc) == 0;
   const markedStack = isNull ? 0 : markAccessed();
   if (markedStack != 0) return markedStack;

@@ -16,12 +16,14 @@ import {
   STATUS_MISS,
 } from '../../src/x86/state';
 import { hasReservedSize, isCode, isValidTarget, isWritableData, setCodeSegment } from './code-segment';
+import { readLinear } from '../mmu/access';
 import {
   ATTR_CONFORMING,
   ATTR_L,
   ATTR_PRESENT,
   ATTR_UNUSABLE,
   attributes,
+  baseOf,
   cpl,
   FLAG_AC,
   FLAG_DF,
@@ -40,6 +42,7 @@ import {
   isLong,
   isProtected,
   isVm86,
+  rip,
   limitOf,
   RSP,
   setGpr,
@@ -59,6 +62,7 @@ import {
   descriptorLimit,
   fetchDescriptor,
   high,
+  linear,
   markAccessed,
   markAt,
   OUTSIDE,
@@ -101,8 +105,18 @@ function flagMask(size: i32, level: i32): u64 {
 export function iret(size: i32): i32 {
   if (!isProtected()) return iretReal(size, FLAG_IF | FLAG_IOPL);
   if (isVm86()) return iopl() == 3 ? iretReal(size, FLAG_IF) : raiseGp0();
-  if (systemFlags() & FLAG_NT) return isLong() ? raiseGp0() : returnFromTask();
+  if (systemFlags() & FLAG_NT) return isLong() ? raiseGp0() : returnFromTask(afterIret());
   return iretProtected(size);
+}
+
+/** The address after the IRET at RIP, where the old task will go on: behind its prefixes and the 0xCF. */
+function afterIret(): u64 {
+  let at = rip();
+  for (let n = 0; n < 15; n++, at++) {
+    const byte = readLinear(linear(baseOf(SEG_CS) + at), 1, mmuIndexOf(cpl()));
+    if (status() != 0 || byte == 0xcf) break;
+  }
+  return at + 1;
 }
 
 /** Real and virtual-8086 mode; `extra` are the flags beyond TF DF NT that may change. */

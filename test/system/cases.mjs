@@ -13,6 +13,9 @@ const GDT = 0x5000;
 const LDT = 0x5800;
 const IDT = 0x6000;
 const TSS = 0x7000;
+/** Another task, outside IA-32e mode. */
+const OTHER_TSS = 0x7800;
+const OTHER_TSS_SELECTOR = 0x58;
 const DATA = 0xe000;
 const HLT = 0xf4;
 const FIRST_RANDOM = 0x60;
@@ -82,9 +85,8 @@ const INSTRUCTIONS = {
   in: (c) => [c.random.pick([0xec, 0xed])],
 };
 export const NAMES = Object.keys(INSTRUCTIONS);
-/** Task switches are not there yet: descriptors that would start one are left out of 32-bit tables. */
 const SYSTEM_TYPES_LONG = [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 14, 15];
-const SYSTEM_TYPES = [0, 2, 4, 6, 7, 8, 12, 14, 15];
+const SYSTEM_TYPES = [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 9, 11, 12, 14, 15];
 
 class Case {
   constructor(random, mode, name) {
@@ -144,6 +146,7 @@ class Case {
 
   codeSelector() {
     if (this.mode.bits === 16) return this.random.pick([0xa00, 0xc00, 0xa00]);
+    if (!this.mode.long && this.chance(15)) return OTHER_TSS_SELECTOR | this.mode.cpl;
     if (this.chance(45)) return this.random.pick([KERNEL_CS64, KERNEL_CS32, USER_CS32, USER_CS64, USER_CS64]);
     return this.selector();
   }
@@ -184,7 +187,10 @@ class Case {
         this.put(at, 4, (this.codeSelector() << 16) | (this.target() & 0xffff));
         this.put(at + 4, 4, ((present | dpl | type) << 8) | r.below(this.mode.long ? 1 : 4));
       } else {
-        this.descriptor(at, 0x7000, r.pick([0x67, 0xff, 0x20]), present | dpl | type);
+        const isTask = (type & 0x15) === 1;
+        const limit = isTask ? r.pick([0x67, 0x67, 0xff, 0x2b, 0x20]) : r.pick([0x67, 0xff, 0x20]);
+        this.descriptor(at, isTask && !this.mode.long ? OTHER_TSS : 0x7000, limit, present | dpl | type);
+        if (type === 5) this.put(at + 2, 2, this.chance(70) ? OTHER_TSS_SELECTOR : this.selector());
       }
       return;
     }
@@ -235,12 +241,22 @@ class Case {
     this.descriptor(GDT + (USER_CS64 & ~7), 0, 0xffffffff, this.mode.long ? 0xa0fb : 0xc0fb);
     this.descriptor(GDT + TSS_SELECTOR, TSS, 0xff, 0x8b);
     this.descriptor(GDT + KERNEL_CS32, 0, 0xffffffff, 0xc09b);
+    if (!this.mode.long) {
+      this.descriptor(GDT + 0x48, LDT, LDT_LIMIT, 0x82);
+      this.descriptor(
+        GDT + OTHER_TSS_SELECTOR,
+        OTHER_TSS,
+        0x67,
+        0x80 | r.pick([9, 9, 9, 11, 1, 3]) | r.pick([0x60, 0x60, 0]),
+      );
+    }
     const cs = this.mode.long ? KERNEL_CS64 : KERNEL_CS32;
     for (let v = 0; v < 32; v++) this.setGate(v, 14, cs, 0xa200 + v * 8, 3, 0, true);
     if (this.chance(8)) this.setGate(r.pick([10, 11, 12, 13, 14]), 14, cs, 0xa200, 3, 0, false);
     for (let v = 32; v < 48; v++) {
-      const type = r.pick(this.mode.long ? [14, 14, 15, 14, 6, 12, 5] : [14, 14, 15, 6, 7, 12]);
-      const selector = this.chance(50) ? cs : this.codeSelector();
+      const type = r.pick(this.mode.long ? [14, 14, 15, 14, 6, 12, 5] : [14, 14, 15, 6, 7, 12, 5]);
+      const task = type === 5 && !this.mode.long && this.chance(80);
+      const selector = task ? OTHER_TSS_SELECTOR : this.chance(50) ? cs : this.codeSelector();
       this.setGate(
         v,
         type,
@@ -254,8 +270,34 @@ class Case {
     this.taskState();
   }
 
+  /** The task a switch goes to, 32-bit or 16-bit by its descriptor; often one that can run. */
+  otherTask() {
+    const r = this.random;
+    const isWide = (this.ram[GDT + OTHER_TSS_SELECTOR + 5] & 8) !== 0;
+    const size = isWide ? 4 : 2;
+    let at = OTHER_TSS + (isWide ? 0x20 : 0x0e);
+    const put = (value) => {
+      this.put(at, size, value);
+      at += size;
+    };
+    put(this.target());
+    put(this.flags() & ~0x20000);
+    for (let n = 0; n < 8; n++) put(n === 4 ? 0x8800 : r.next() & (isWide ? 0xffffffff : 0xffff));
+    const isUser = this.chance(40);
+    const data = () => (this.chance(80) ? r.pick([0, isUser ? USER_DS : KERNEL_DS]) : this.selector());
+    const ss = this.chance(85) ? (isUser ? USER_DS : KERNEL_DS) : this.selector();
+    const cs = this.chance(85) ? (isUser ? USER_CS32 : KERNEL_CS32) : this.selector();
+    for (const selector of [data(), cs, ss, data(), data(), data()].slice(0, isWide ? 6 : 4)) put(selector);
+    put(r.pick([0, 0, 0x48, this.selector()]));
+    this.put(OTHER_TSS, 2, this.selector());
+  }
+
   taskState() {
     const r = this.random;
+    if (!this.mode.long) {
+      this.otherTask();
+      this.put(TSS, 2, this.chance(80) ? OTHER_TSS_SELECTOR : this.selector());
+    }
     if (this.mode.long) {
       for (let n = 0; n < 3; n++) this.put(TSS + 4 + n * 8, 8, 0x8f00 - n * 0x100 + (this.chance(10) ? 5 : 0));
       this.put(TSS + 36, 8, 0x9800);
@@ -300,8 +342,13 @@ class Case {
     const isUser = mode.cpl === 3;
     for (let n = 0; n < 16; n++) this.set64(S.GPR + n * 8, r.big());
     this.tables();
+    const nested = this.name === 'iret' && this.chance(40) ? 0x4000 : 0;
     const flags =
-      (r.next() & 0x8d5) | 2 | (this.chance(50) ? 0x200 : 0) | (this.chance(20) ? 0x3000 : r.pick([0, 0x1000]));
+      nested |
+      (r.next() & 0x8d5) |
+      2 |
+      (this.chance(50) ? 0x200 : 0) |
+      (this.chance(20) ? 0x3000 : r.pick([0, 0x1000]));
     this.set64(S.RFLAGS, flags | (mode.name === 'virtual8086' ? 0x20000 : 0));
     this.set64(S.GDTR_BASE, GDT);
     this.set64(S.GDTR_BASE + 8, GDT_LIMIT);

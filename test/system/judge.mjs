@@ -138,18 +138,29 @@ function differences(ours, theirs, mode) {
  * Vol. 3A, "Error Code".
  */
 function known(c, list, theirs) {
-  const selector = c.state.readUInt16LE(c.name === 'ltr' || c.name === 'lar' ? S.GPR + 8 : S.GPR);
+  const selector = c.state.readUInt16LE(['ltr', 'lar', 'lsl'].includes(c.name) ? S.GPR + 8 : S.GPR);
   const type = (c.ram[0x5000 + (selector & 4 ? 0x800 : 0) + (selector & 0xfff8) + 5] ?? 0) & 31;
   if (theirs.reason === 'lost') return 'landed on data';
+  if (!c.mode.long && c.name.startsWith('callf') && list[0] === 'rip: a269, host a251')
+    return 'task gate to a bad TSS: #GP, not #TS';
   if (c.name === 'ltr' && (selector & 0xfffc) === 0) return 'LTR of a null selector';
-  if (c.name === 'mov sreg' && c.code[1] === 0xd0 && (selector & 0xfffc) === 0)
-    return 'null SS with RPL other than CPL';
-  if (c.name === 'lar' && c.mode.long && (type === 4 || type === 5))
-    return 'LAR of a 16-bit call gate or task gate in IA-32e mode';
+  const loadsStack = (c.name === 'mov sreg' && c.code[1] === 0xd0) || (c.name === 'lfs' && c.code.includes(0xb2));
+  if (loadsStack && list.some((line) => line.startsWith('ss: '))) return 'null SS with RPL other than CPL';
+  if (['lar', 'lsl'].includes(c.name) && c.mode.long && [1, 3, 4, 5].includes(type)) {
+    return 'LAR and LSL of 16-bit types in IA-32e mode';
+  }
   if (c.name === 'iret' && !c.mode.long && c.mode.cpl === 3) return 'VM in the image at CPL 3';
   if (c.name === 'int' && c.mode.long && list.length === 1) return 'IDT error code counts 16 bytes a vector';
-  if (list.every((line) => /^ram 5/.test(line))) return 'accessed bit of a code segment';
-  if (c.name === 'iret' && list.length === 1 && list[0].startsWith('rflags')) return 'VIF and VIP';
+  const toTask = theirs.reason === 'hlt' && theirs.state.readUInt32LE(S.SEGMENT + S.SEG_TR * 24 + 16) !== 0x40;
+  if (toTask && /^jmpf|^callf|^iret/.test(c.name) && list.some((line) => /^ram (87f0|d3f0)/.test(line))) {
+    return 'RIP of a fault while a new task is loaded';
+  }
+  if (!c.mode.long && list[0].startsWith('exit: shutdown')) return 'fault before the stack of a new task is loaded';
+  const isVirtualInterrupt = (line) => {
+    const [ours, host] = (line.match(/^rflags: (\w+), host (\w+)/) ?? []).slice(1).map((v) => Number.parseInt(v, 16));
+    return ours !== undefined && ((ours ^ host) & ~0x180000) === 0;
+  };
+  if (list.every((line) => /^ram 5/.test(line) || isVirtualInterrupt(line))) return 'accessed bit of code, VIF and VIP';
   return undefined;
 }
 

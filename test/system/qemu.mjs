@@ -18,6 +18,7 @@ const GDB_EFLAGS = 17;
 const SETUP = 0xf000;
 const HLT = 0xf4;
 const MAX_STEPS = 8;
+const TIMEOUT_MS = 3000;
 
 function hexLe(value, bytes) {
   let v = BigInt.asUintN(bytes * 8, BigInt(value));
@@ -61,6 +62,7 @@ export class Qemu {
     for (let n = 0; n < 100 && !existsSync(socket); n++) await new Promise((done) => setTimeout(done, 30));
     this.buffer = '';
     this.alive = true;
+    this.hung = false;
     const connection = connect(socket);
     this.socket = connection;
     this.socket.setNoDelay(true);
@@ -113,7 +115,17 @@ export class Qemu {
     });
     if (process.env.TRACE) console.log(text.slice(0, 60));
     this.socket.write(`$${text}#${sum.toString(16).padStart(2, '0')}`);
-    return answer;
+    // An emulator that never comes back from a step is started afresh.
+    const timer = setTimeout(() => this.abandon(), TIMEOUT_MS);
+    const result = await answer;
+    clearTimeout(timer);
+    return result;
+  }
+
+  abandon() {
+    this.alive = false;
+    this.hung = true;
+    this.waiting?.(undefined);
   }
 
   async setRegister(n, value, bytes = 8) {
@@ -228,7 +240,7 @@ export class Qemu {
     await this.poke(at, [...c.code, HLT]);
     for (let step = 0; step < MAX_STEPS; step++) {
       const answer = await this.ask('s');
-      if (answer === undefined) return { reason: 'shutdown' };
+      if (answer === undefined) return { reason: this.hung ? 'lost' : 'shutdown' };
       const state = this.parse(await this.monitor('info registers'));
       if (!this.alive) return { reason: 'shutdown' };
       const ram = Buffer.alloc(RAM_SIZE);
@@ -238,10 +250,13 @@ export class Qemu {
       const level = isVirtual ? 3 : isReal ? 0 : state.readUInt32LE(S.SEGMENT + 24 + 16) & 3;
       const here = state.readBigUInt64LE(S.SEGMENT + 24) + state.readBigUInt64LE(S.RIP);
       if (level === 0 && here < BigInt(RAM_SIZE) && ram[Number(here)] === HLT) {
+        const selector = (seg) => state.readUInt32LE(S.SEGMENT + seg * 24 + 16);
+        if (selector(S.SEG_TR) !== 0x40 || selector(S.SEG_LDTR) !== 0x48) this.mode = undefined;
         state.writeBigUInt64LE(state.readBigUInt64LE(S.RIP) + 1n, S.RIP);
         return { reason: 'hlt', state, ram };
       }
     }
+    this.mode = undefined;
     return { reason: 'lost' };
   }
 

@@ -9,6 +9,7 @@ import {
   KERNEL_STACK,
   TestMachine,
   TSS,
+  TSS_SELECTOR,
   USER_CS32,
   USER_CS64,
   USER_DS,
@@ -244,4 +245,47 @@ test('LTR, LLDT, LAR, LSL, VERR, VERW, ARPL', () => {
   m.reset();
   m.call('lar', 0);
   assert.equal(m.exception(), '6');
+});
+
+test('task switches: CALL links and nests, IRET returns, JMP does not link', () => {
+  const OTHER = 0x7800;
+  const OTHER_SELECTOR = 0x58;
+  m.flat32(0);
+  m.setDescriptor(OTHER_SELECTOR, OTHER, 0x67, 0x89);
+  for (let at = OTHER; at < OTHER + 0x68; at += 4) m.setRam32(at, 0);
+  m.setRam32(OTHER + 0x20, 0x44000);
+  m.setRam32(OTHER + 0x24, 0x202);
+  m.setRam32(OTHER + 0x28, 0x1234);
+  m.setRam32(OTHER + 0x38, 0x16000);
+  for (const [offset, selector] of [
+    [0x4c, KERNEL_CS32],
+    [0x50, KERNEL_DS],
+    [0x54, KERNEL_DS],
+  ] as const) {
+    m.setRam32(OTHER + offset, selector);
+  }
+  const { rsp } = m;
+  assert.equal(m.call('farCall', OTHER_SELECTOR, 0n, 4, 0x30007n), S.STATUS_MISS);
+  assert.deepEqual([m.rip, m.gpr(0), m.rsp, m.rflags], [0x44000n, 0x1234n, 0x16000n, 0x4202n]);
+  assert.equal(m.selector(S.SEG_TR), OTHER_SELECTOR);
+  assert.equal(m.ram16(OTHER), TSS_SELECTOR);
+  assert.deepEqual([m.ram8(GDT + TSS_SELECTOR + 5), m.ram8(GDT + OTHER_SELECTOR + 5)], [0x8b, 0x8b]);
+  assert.deepEqual(
+    [m.ram32(TSS + 0x20), m.ram32(TSS + 0x38), m.ram32(TSS + 0x4c)],
+    [0x30007, Number(rsp), KERNEL_CS32],
+  );
+  assert.ok((m.get64(S.CR0) & 8n) !== 0n);
+  // IRET with NT: back, and the called task is free again. The instruction has a prefix.
+  m.setRam8(0x44000, 0x66);
+  m.setRam8(0x44001, 0xcf);
+  assert.equal(m.call('iret', 4), S.STATUS_MISS);
+  assert.deepEqual([m.rip, m.rsp, m.rflags], [0x30007n, rsp, 0x202n]);
+  assert.equal(m.ram8(GDT + OTHER_SELECTOR + 5), 0x89);
+  assert.deepEqual([m.ram32(OTHER + 0x20), m.ram32(OTHER + 0x24)], [0x44002, 0x202]);
+  assert.equal(m.call('farJump', OTHER_SELECTOR, 0n, 4, 0x30009n), S.STATUS_MISS);
+  assert.deepEqual([m.rip, m.rflags & 0x4000n], [0x44002n, 0n]);
+  assert.equal(m.ram8(GDT + TSS_SELECTOR + 5), 0x89);
+  // A busy task cannot be called.
+  assert.equal(m.call('farCall', OTHER_SELECTOR, 0n, 4, 0n), S.STATUS_FAULT);
+  assert.equal(m.exception(), '13(58)');
 });
