@@ -58,6 +58,7 @@ export class OneInstruction {
     }
     put64(GDT + 8, 0x00af9b000000ffffn);
     put64(GDT + 16, 0x00cf93000000ffffn);
+    put64(GDT + 24, 0x00cf9b000000ffffn);
     const segment = (selector, attributes) => ({ base: 0n, limit: 0xffffffff, attributes, selector });
     const data = segment(16, 0xc093);
     this.vcpu.load({
@@ -65,7 +66,7 @@ export class OneInstruction {
       rip: BigInt(CODE),
       rflags: 2n,
       segments: [data, segment(8, 0xa09b), data, data, data, data, segment(0, 0x10000), segment(0, 0x8b)],
-      gdtr: { base: BigInt(GDT), limit: 23 },
+      gdtr: { base: BigInt(GDT), limit: 31 },
       idtr: { base: BigInt(IDT), limit: 511 },
       cr0: 0x80010033n,
       cr2: 0n,
@@ -102,6 +103,7 @@ export class OneInstruction {
   /** Runs code in the present state with CR0 and CR4 as given; the vector it raised, or -1. */
   vectorOf(code, cr0, cr4, mxcsr = 0x1f80) {
     const cpu = S.CPU_BASE;
+    this.setCodeSegment(64);
     const rip = this.place(code);
     this.view.setBigUint64(cpu + S.GPR + 8 * 4, BigInt(STACK_TOP), true);
     this.view.setBigUint64(cpu + S.GPR + 8 * 6, BigInt(MEMORY_AT), true);
@@ -112,6 +114,12 @@ export class OneInstruction {
     this.runtime.updateKey();
     this.untilHalt(code);
     return this.vector();
+  }
+
+  setCodeSegment(bits) {
+    const segment = S.CPU_BASE + S.SEGMENT + S.SEG_CS * S.SEGMENT_STRIDE;
+    this.view.setUint32(segment + S.SEGMENT_ATTRIBUTES, bits === 32 ? 0xc09b : 0xa09b, true);
+    this.view.setUint16(segment + S.SEGMENT_SELECTOR, bits === 32 ? 24 : 8, true);
   }
 
   untilHalt(code) {
@@ -134,13 +142,15 @@ export class OneInstruction {
   run(cases, at, results, to) {
     const state = this.view;
     const cpu = S.CPU_BASE;
-    const length = Number(cases.getBigUint64(at + 16, true));
+    const length = cases.getUint32(at + 16, true);
+    const bits = cases.getUint32(at + 20, true);
     const code = Array.from({ length }, (_, n) => cases.getUint8(at + n));
     const rip = this.place(code);
     for (let n = 0; n < 16; n++)
       state.setBigUint64(cpu + S.GPR + 8 * n, cases.getBigUint64(at + 24 + 8 * n, true), true);
     state.setBigUint64(cpu + S.GPR + 32, BigInt(STACK_TOP), true);
     state.setBigUint64(cpu + S.RIP, BigInt(rip), true);
+    this.setCodeSegment(bits);
     this.runtime.setFlags(Number(cases.getBigUint64(at + 152, true)) & 0x8d5);
     state.setBigUint64(cpu + S.RFLAGS, 2n, true);
     const fx = new Uint8Array(cases.buffer, cases.byteOffset + at + 160, 512);

@@ -19,7 +19,7 @@ const isModrmCode = (code) => code === 'STi' || /^[ERMGWUVQNPS]/.test(code);
 const takesGpr = (code) => /^[EGR]/.test(code);
 
 /** All forms: { name, encode(random) -> bytes, memory: whether it has a memory operand }. */
-export function forms() {
+export function forms(bits = 64) {
   const list = [];
   for (const [opening, rows] of MAPS) {
     for (const row of rows) {
@@ -30,18 +30,19 @@ export function forms() {
       const rmCodes = row.operands.flatMap((code) => code.split('/'));
       const canMemory = row.mod !== 'reg' && rmCodes.some((c) => /^[EMWQ]/.test(c));
       const canRegister = row.mod !== 'mem' && (row.reg >= 0 || rmCodes.some((c) => /^[ERWUQN]|STi/.test(c)));
-      const wide = row.operandSize === 'y' ? [0, 8] : [0];
+      if (bits === 32 ? row.o64 : row.i64) continue;
+      const wide = row.operandSize === 'y' && bits === 64 ? [0, 8] : [0];
       for (const w of wide) {
-        if (canMemory) list.push(form(opening, row, true, w));
-        if (canRegister) list.push(form(opening, row, false, w));
-        if (!hasModrm) list.push(form(opening, row, undefined, w));
+        if (canMemory) list.push(form(opening, row, true, w, bits));
+        if (canRegister) list.push(form(opening, row, false, w, bits));
+        if (!hasModrm) list.push(form(opening, row, undefined, w, bits));
       }
     }
   }
   return list;
 }
 
-function form(opening, row, memory, w) {
+function form(opening, row, memory, w, bits) {
   const names = row.mnemonic.split('/');
   const mnemonic = w === 8 && names.length > 1 ? names[1] : names[0];
   return {
@@ -49,17 +50,17 @@ function form(opening, row, memory, w) {
     feature: row.feature,
     memory: memory === true || mnemonic.startsWith('maskmov'),
     name: `${mnemonic} ${row.operands.join(',')} ${memory ? 'mem' : memory === false ? 'reg' : ''}${w ? ' W' : ''}`,
-    encode: (random) => encode(opening, row, memory, w, random),
+    encode: (random) => encode(opening, row, memory, w, bits, random),
   };
 }
 
-function encode(opening, row, memory, w, random) {
+function encode(opening, row, memory, w, bits, random) {
   const bytes = [...(PREFIX[row.prefix] ?? [])];
   const codes = row.operands;
   // RSP and RSI stay out: the stack and the memory operand.
   const register = (isGpr) => {
     for (;;) {
-      const n = random.below(16);
+      const n = random.below(bits === 32 ? 8 : 16);
       if (!isGpr || (n !== 4 && n !== 6)) return n;
     }
   };

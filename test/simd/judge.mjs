@@ -1,4 +1,4 @@
-// Compares instructions on the engine with the host's processor. Usage: node test/simd/judge.mjs [count] [seed] [regex] [hot]
+// Compares instructions on the engine with the host's processor. Usage: node test/simd/judge.mjs [count] [seed] [regex] [hot] [bits]
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { arch, platform, tmpdir } from 'node:os';
@@ -100,7 +100,17 @@ function difference(native, ours, at) {
   return undefined;
 }
 
-export function judge({ count, seed, filter, hotThreshold, program, report, encodings = 4, list = forms() }) {
+export function judge({
+  count,
+  seed,
+  filter,
+  hotThreshold,
+  program,
+  report,
+  encodings = 4,
+  bits = 64,
+  list = forms(bits),
+}) {
   const random = randomSource(seed);
   const engine = new OneInstruction(hotThreshold);
   let cases = 0;
@@ -115,6 +125,7 @@ export function judge({ count, seed, filter, hotThreshold, program, report, enco
     for (let n = 0; n < count; n++) {
       writeCase(input, n * CASE_SIZE, codes[n % encodings], random, {
         unmasked: !MASKED_ONLY.test(form.mnemonic),
+        bits,
         x87Masked: MASKED_ONLY.test(form.mnemonic),
         misaligned,
         // Whether MASKMOVDQU looks at bytes it does not write is each processor's matter.
@@ -159,13 +170,14 @@ export function judge({ count, seed, filter, hotThreshold, program, report, enco
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [count = '40', seed = '1', filter = '.', hot = '0'] = process.argv.slice(2);
+  const [count = '40', seed = '1', filter = '.', hot = '0', bits = '64'] = process.argv.slice(2);
   const program = buildRunner();
   const result = judge({
     count: Number(count),
     seed: Number(seed),
     filter: new RegExp(filter),
     hotThreshold: Number(hot),
+    bits: Number(bits),
     program,
     report: (form, code, problem, input, at) => {
       console.log(

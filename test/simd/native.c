@@ -11,7 +11,8 @@
 
 struct testcase {
   uint8_t code[16];
-  uint64_t length;
+  uint32_t length;
+  uint32_t bits;
   uint64_t gpr[16];
   uint64_t rflags;
   uint8_t fx[512];
@@ -37,14 +38,20 @@ __asm__(
   ".text\n.globl enter\nenter:\n"
   "push rbx\npush rbp\npush r12\npush r13\npush r14\npush r15\n"
   "mov r15d, 0x10020000\n"
+  // Compatibility mode needs data segments.
+  "mov eax, 0x2b\nmov ds, eax\nmov es, eax\n"
   "mov [r15+136], rsp\n"
   "fxrstor64 [r15+512]\n"
   "mov esp, 0x10038000\n"
-  "push qword ptr [r15+128]\npopfq\n"
   "mov rax,[r15]\nmov rcx,[r15+8]\nmov rdx,[r15+16]\nmov rbx,[r15+24]\n"
   "mov rbp,[r15+40]\nmov rsi,[r15+48]\nmov rdi,[r15+56]\nmov r8,[r15+64]\nmov r9,[r15+72]\nmov r10,[r15+80]\n"
   "mov r11,[r15+88]\nmov r12,[r15+96]\nmov r13,[r15+104]\nmov r14,[r15+112]\nmov r15,[r15+120]\n"
+  "cmp dword ptr [0x10020000+172], 32\n"
+  "je 1f\n"
+  "push qword ptr [0x10020000+128]\npopfq\n"
   "jmp [0x10020000+152]\n"
+  "1: push qword ptr [0x10020000+128]\npopfq\n"
+  "jmp fword ptr [0x10020000+176]\n"
   ".globl leave_\nleave_:\n"
   "mov [0x10020000+256+120], r15\n"
   "mov r15d, 0x10020000\n"
@@ -63,6 +70,7 @@ static void handler(int sig, siginfo_t *info, void *context) {
   ucontext_t *uc = context;
   caught = sig;
   uc->uc_mcontext.gregs[REG_RIP] = (greg_t)leave_;
+  uc->uc_mcontext.gregs[REG_CSGSFS] = (uc->uc_mcontext.gregs[REG_CSGSFS] & ~0xffff) | 0x33;
 }
 
 int main(void) {
@@ -79,11 +87,23 @@ int main(void) {
   struct result r;
   while (fread(&c, sizeof c, 1, stdin) == 1) {
     memcpy(code + 64, c.code, c.length);
-    // jmp [abs]
     uint8_t *p = code + 64 + c.length;
-    memcpy(p, "\xff\x24\x25", 3);
-    uint32_t at = CONTROL + 144;
-    memcpy(p + 3, &at, 4);
+    if (c.bits == 32) {
+      // jmp 0x33:leave_
+      uint32_t target = (uint32_t)(uint64_t)leave_;
+      p[0] = 0xea;
+      memcpy(p + 1, &target, 4);
+      memcpy(p + 5, "\x33\0", 2);
+    } else {
+      // jmp [abs]
+      uint32_t at = CONTROL + 144;
+      memcpy(p, "\xff\x24\x25", 3);
+      memcpy(p + 3, &at, 4);
+    }
+    uint32_t far_target = CODE + 64;
+    memcpy(control + 172, &c.bits, 4);
+    memcpy(control + 176, &far_target, 4);
+    memcpy(control + 180, "\x23\0", 2);
     memcpy(data + 0xf00, c.memory, 256);
     memcpy(control, c.gpr, 128);
     memcpy(control + 128, &c.rflags, 8);

@@ -12,9 +12,10 @@ const TRANSCENDENTAL = ['f2xm1', 'fyl2x', 'fyl2xp1', 'fptan', 'fpatan', 'fsin', 
 const VECTOR = /^[^f]/;
 const X87 = { test: (name) => name.startsWith('f') && !TRANSCENDENTAL.includes(name.split(' ')[0]) };
 
-for (const [tier, hotThreshold] of [
-  ['interpreter', 0],
-  ['translator', 1],
+for (const [tier, hotThreshold, bits] of [
+  ['interpreter', 0, 64],
+  ['translator', 1, 64],
+  ['interpreter, 32-bit code', 0, 32],
 ]) {
   for (const [part, filter] of [
     ['vector', VECTOR],
@@ -28,6 +29,7 @@ for (const [tier, hotThreshold] of [
         seed: 77,
         filter,
         hotThreshold,
+        bits,
         program,
         encodings,
         report: (form, code, problem) =>

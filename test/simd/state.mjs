@@ -48,8 +48,7 @@ function fillVector(view, at, random) {
       break;
     case 4:
       // Few different bytes, so that comparisons of strings find something, with ends.
-      for (let n = 0; n < 16; n++)
-        view.setUint8(at + n, random.below(12) === 0 ? 0 : 97 + random.below(4));
+      for (let n = 0; n < 16; n++) view.setUint8(at + n, random.below(12) === 0 ? 0 : 97 + random.below(4));
       break;
     default:
       for (let n = 0; n < 16; n++) {
@@ -74,12 +73,13 @@ export function writeCase(view, at, code, random, options) {
   const bytes = new Uint8Array(view.buffer, view.byteOffset + at, CASE_SIZE);
   bytes.fill(0);
   bytes.set(code);
-  view.setBigUint64(at + 16, BigInt(code.length), true);
+  view.setUint32(at + 16, code.length, true);
+  view.setUint32(at + 20, options.bits, true);
   const gpr = at + 24;
   for (let n = 0; n < 16; n++) {
     const kind = random.below(4);
     const v = kind === 0 ? BigInt(random.below(20)) - 4n : kind === 1 ? number(random, 11, 52) : random.big();
-    view.setBigUint64(gpr + 8 * n, BigInt.asUintN(64, v), true);
+    view.setBigUint64(gpr + 8 * n, BigInt.asUintN(options.bits, v), true);
   }
   const offset = options.misaligned && random.below(8) === 0 ? random.below(64) : 16 * random.below(8);
   const end = () => BigInt(MEMORY_AT + MEMORY_SIZE - random.below(40));
