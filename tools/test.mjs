@@ -14,7 +14,7 @@ const reporter = new URL('test-reporter.mjs', import.meta.url).href;
 /** A file that takes longer hangs. */
 const FILE_TIMEOUT_MS = 10 * 60_000;
 /** Folders whose tests take minutes: they start first, so that the short ones fill the gaps. */
-const SLOW = ['test/guest', 'test/page', 'test/float', 'test/simd', 'test/isa', 'test/'];
+const SLOW = ['test/guest', 'test/browser', 'test/simd', 'test/float', 'test/isa', 'test/'];
 
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,

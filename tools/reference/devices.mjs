@@ -65,7 +65,7 @@ export function devicesReference() {
     'A PC of the i440FX kind. Ports and addresses that nobody claims read as all ones and ignore writes.',
     '## I/O ports',
     table(
-      ['Ports', 'Access', 'Device', 'After'],
+      ['Ports', 'Access', 'Device', 'Modelled after'],
       described(ports, PORTS, (claim) => claim.first).map(([claim, [device, source]]) => [
         range(claim.first, claim.count),
         claim.sizes.map((size) => size * 8).join(', '),
@@ -75,7 +75,7 @@ export function devicesReference() {
     ),
     '## Memory windows',
     table(
-      ['Guest-physical addresses', 'Device', 'After'],
+      ['Guest-physical addresses', 'Device', 'Modelled after'],
       described(memory, WINDOWS, (claim) => claim.base).map(([claim, [device, source]]) => [
         range(claim.base, claim.size),
         device,
