@@ -2,7 +2,7 @@
 // of it (the host's processor, objdump, QEMU), or its evaluators with each other.
 //   node tools/judge.mjs [--write] [--verbose] [NAME]...
 // --write: also into docs/reference/judges.md, keeping what that page says of judges that were not run.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -47,7 +47,14 @@ const JUDGES = {
     what: 'interpreter and translator against the slow evaluator: programs with loops and faults',
     args: ['judge-evaluators.mjs', '--programs', '--count', '20000'],
   },
+  system: {
+    what: 'system instructions, interrupts and task switches in every mode against QEMU',
+    args: ['../test/system/judge.mjs', 'qemu', '20000'],
+    needs: 'qemu-system-x86_64',
+    counts: [/(\d+) compared/g, 'cases'],
+  },
   guests: { what: "Debian's kernels: shell, commands, power-off, kernel log against QEMU's" },
+  commands: { what: 'commands in a Debian root file system: guest against host' },
 };
 
 const { values: options, positionals: wanted } = parseArgs({
@@ -73,6 +80,10 @@ function commandOf(name) {
 async function run(name) {
   const command = commandOf(name);
   if (command === undefined) return { name, verdict: 'missing', counts: 'there is no such judge', seconds: 0 };
+  const { needs } = JUDGES[name] ?? {};
+  if (needs !== undefined && spawnSync(needs, ['--version']).status !== 0) {
+    return { name, verdict: 'skipped', counts: `there is no ${needs} on this host`, seconds: 0 };
+  }
   const started = performance.now();
   const env = { ...process.env, ...JUDGES[name]?.env };
   const child = spawn(process.execPath, command, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
