@@ -46,13 +46,13 @@ const MASKED_ONLY = /^(fu?comip?$|dpp)/;
 const APPROXIMATE = /^(rcp|rsqrt)/;
 
 /** The host's results for `count` cases. */
-function runNative(program, input, count, name) {
+function runNative(program, input, count) {
   const bytes = new Uint8Array(input.buffer, input.byteOffset, CASE_SIZE * count);
   for (let attempt = 0; ; attempt++) {
     const { stdout, status, signal } = spawnSync(program, [], { input: bytes, maxBuffer: 1 << 30 });
     if (status === 0 && stdout.length === RESULT_SIZE * count)
       return new DataView(stdout.buffer, stdout.byteOffset, stdout.length);
-    if (attempt === 2) throw new Error(`native judge failed on ${name}: ${status} ${signal}`);
+    if (attempt === 2) throw new Error(`native judge failed: ${status} ${signal}`);
   }
 }
 
@@ -100,6 +100,13 @@ function difference(native, ours, at) {
   return undefined;
 }
 
+/** Cases that go to the native judge together: starting a process costs more than running them. */
+const BATCH = 4000;
+
+/**
+ * Runs `count` random cases of every form on both sides; `report` hears of the first two differences of a form.
+ * `hotThreshold` 0 is the interpreter, 1 the translator.
+ */
 export function judge({
   count,
   seed,
@@ -113,60 +120,80 @@ export function judge({
 }) {
   const random = randomSource(seed);
   const engine = new OneInstruction(hotThreshold);
+  const wanted = list.filter((form) => filter.test(form.name) && hostHas(form));
+  const perBatch = Math.max(1, Math.floor(BATCH / count));
+  const failing = new Map();
   let cases = 0;
   let wrong = 0;
-  const failing = new Map();
-  for (const form of list) {
-    if (!filter.test(form.name) || !hostHas(form)) continue;
-    const input = new DataView(new ArrayBuffer(CASE_SIZE * count));
-    const codes = Array.from({ length: encodings }, () => form.encode(random));
-    // This AMD processor lets SHA's memory operands be misaligned; Intel's manual demands #GP, as we do.
-    const misaligned = !form.mnemonic.startsWith('sha');
-    for (let n = 0; n < count; n++) {
-      writeCase(input, n * CASE_SIZE, codes[n % encodings], random, {
-        unmasked: !MASKED_ONLY.test(form.mnemonic),
-        bits,
-        x87Masked: MASKED_ONLY.test(form.mnemonic),
-        misaligned,
-        // Whether MASKMOVDQU looks at bytes it does not write is each processor's matter.
-        crossing: misaligned && !form.mnemonic.startsWith('maskmov'),
-        usesRdi: form.mnemonic.startsWith('maskmov'),
-        sameAgain: random.below(8) === 0,
-      });
-      if (form.mnemonic === 'ldmxcsr' && random.below(8)) {
-        const at = n * CASE_SIZE + 672;
-        for (let k = 0; k < 256; k += 4) input.setUint32(at + k, input.getUint32(at + k, true) & 0xffff, true);
-      }
+  for (let first = 0; first < wanted.length; first += perBatch) {
+    const batch = wanted.slice(first, first + perBatch);
+    const input = new DataView(new ArrayBuffer(CASE_SIZE * count * batch.length));
+    const codes = batch.map((form, n) => writeForm(input, n * count, form, { count, encodings, bits, random }));
+    const total = count * batch.length;
+    const native = runNative(program, input, total);
+    const ours = new DataView(new ArrayBuffer(RESULT_SIZE * total));
+    if (hotThreshold > 0) {
+      // Met once, everything is hot; compiled together it costs a fraction.
+      for (let n = 0; n < total; n++)
+        if (n % count < encodings) compareCase(engine, program, NOTHING, input, native, ours, n);
+      engine.compileHot();
     }
-    const native = runNative(program, input, count, form.name);
-    const ours = new DataView(new ArrayBuffer(RESULT_SIZE * count));
-    for (let n = 0; n < count; n++) {
+    for (let n = 0; n < total; n++) {
+      const form = batch[Math.floor(n / count)];
       cases++;
-      let problem;
-      let threw = false;
-      try {
-        engine.run(input, n * CASE_SIZE, ours, n * RESULT_SIZE);
-        if (!APPROXIMATE.test(form.mnemonic)) problem = difference(native, ours, n * RESULT_SIZE);
-      } catch (error) {
-        problem = error.message;
-        threw = true;
-      }
-      // On loaded virtual machines the native run itself was seen to fail once in a million: ask twice.
-      if (problem !== undefined && !threw) {
-        const one = new DataView(input.buffer, n * CASE_SIZE, CASE_SIZE);
-        const again = runNative(program, one, 1, form.name);
-        const mine = new DataView(ours.buffer, n * RESULT_SIZE, RESULT_SIZE);
-        problem = difference(again, mine, 0);
-      }
-      if (problem !== undefined) {
-        wrong++;
-        const seen = failing.get(form.name) ?? 0;
-        failing.set(form.name, seen + 1);
-        if (seen < 2) report(form, codes[n % encodings], problem, input, n * CASE_SIZE, native, n * RESULT_SIZE);
-      }
+      const problem = compareCase(engine, program, form, input, native, ours, n);
+      if (problem === undefined) continue;
+      wrong++;
+      const seen = failing.get(form.name) ?? 0;
+      failing.set(form.name, seen + 1);
+      const code = codes[Math.floor(n / count)][(n % count) % encodings];
+      if (seen < 2) report(form, code, problem, input, n * CASE_SIZE, native, n * RESULT_SIZE);
     }
   }
   return { cases, wrong, failing, statistics: engine.vcpu.statistics() };
+}
+
+/** Writes the cases of one form from case `from` on; its encodings. */
+function writeForm(input, from, form, { count, encodings, bits, random }) {
+  const codes = Array.from({ length: encodings }, () => form.encode(random));
+  const isMasked = MASKED_ONLY.test(form.mnemonic);
+  const isStoreMasked = form.mnemonic.startsWith('maskmov');
+  // This AMD processor lets SHA's memory operands be misaligned; Intel's manual demands #GP, as we do.
+  const misaligned = !form.mnemonic.startsWith('sha');
+  for (let n = 0; n < count; n++) {
+    const at = (from + n) * CASE_SIZE;
+    writeCase(input, at, codes[n % encodings], random, {
+      bits,
+      unmasked: !isMasked,
+      x87Masked: isMasked,
+      misaligned,
+      // Whether MASKMOVDQU looks at bytes it does not write is each processor's matter.
+      crossing: misaligned && !isStoreMasked,
+      usesRdi: isStoreMasked,
+      sameAgain: random.below(8) === 0,
+    });
+    if (form.mnemonic === 'ldmxcsr' && random.below(8)) {
+      for (let k = at + 672; k < at + 928; k += 4) input.setUint32(k, input.getUint32(k, true) & 0xffff, true);
+    }
+  }
+  return codes;
+}
+
+/** A form of which nothing is compared. */
+const NOTHING = { mnemonic: 'rcp' };
+
+/** Runs case `n` on the engine; what differs from the native result. */
+function compareCase(engine, program, form, input, native, ours, n) {
+  try {
+    engine.run(input, n * CASE_SIZE, ours, n * RESULT_SIZE);
+  } catch (error) {
+    return error.message;
+  }
+  if (APPROXIMATE.test(form.mnemonic)) return undefined;
+  if (difference(native, ours, n * RESULT_SIZE) === undefined) return undefined;
+  // On loaded virtual machines the native run itself was seen to fail once in a million: ask twice.
+  const again = runNative(program, new DataView(input.buffer, n * CASE_SIZE, CASE_SIZE), 1);
+  return difference(again, new DataView(ours.buffer, n * RESULT_SIZE, RESULT_SIZE), 0);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
