@@ -24,12 +24,16 @@ import {
   PAGE_DEVICE,
   PAGE_DIRTY,
   PAGE_HAS_CODE,
+  PAGE_MIXED,
   PAGE_READ_ONLY,
+  PAGE_WRITES_MASK,
+  PAGE_WRITES_ONE,
   RAM,
   RAM_SIZE,
   STATUS,
   STATUS_CODE_WRITE,
 } from '../../src/x86/state';
+import { matchDataBreakpoint } from '../system/debug';
 import { answer, request } from '../system/exit';
 import { fetchView, fill, readView, slotOf, writeView } from './tlb';
 import { walk, walkGlobal, walkGpa, walkShift, walkWritable } from './walk';
@@ -67,8 +71,15 @@ function locate(gva: u64, access: i32, mmu: i32): usize {
   return host;
 }
 
+// Under an armed data breakpoint the TLB stays empty, so that every access of an instruction comes by here.
+// @ts-ignore: decorator
+@inline function watch(gva: u64, size: i32, isWrite: i32): void {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) matchDataBreakpoint(gva, size, isWrite);
+}
+
 // A byte's host address from the view if it is there, else by a walk.
 function find(gva: u64, access: i32, mmu: i32): usize {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) return locate(gva, access, mmu);
   const view = access == ACCESS_READ ? readView(mmu) : writeView(mmu);
   const entry = slotOf(view, gva);
   const offset = gva - load<u64>(entry);
@@ -121,6 +132,15 @@ function codeAllows(host: usize, size: i32): bool {
       return false;
     }
   }
+  if ((attributes & PAGE_MIXED) != 0) return true;
+  // Written again and again, the page is data now: give its code up rather than take the slow path for ever.
+  if ((attributes & PAGE_WRITES_MASK) == PAGE_WRITES_MASK) {
+    store<u64>(CPU_BASE + CODE_WRITE_GPA, <u64>(gpa & ~0xfff));
+    store<i32>(CPU_BASE + CODE_WRITE_SIZE, 4096);
+    store<i32>(CPU_BASE + STATUS, STATUS_CODE_WRITE);
+    return false;
+  }
+  store<u8>(PAGE_ATTRIBUTES + (gpa >> 12), attributes + PAGE_WRITES_ONE);
   return true;
 }
 
@@ -139,6 +159,7 @@ function readDevice(gpa: u64, size: i32): u64 {
 }
 
 function read(gva: u64, size: i32, access: i32, mmu: i32): u64 {
+  watch(gva, size, 0);
   if (crosses(gva, size)) {
     const first = 4096 - (<i32>gva & 4095);
     // Both pages must be there before either is read.
@@ -166,6 +187,7 @@ function read(gva: u64, size: i32, access: i32, mmu: i32): u64 {
 }
 
 function write(gva: u64, value: u64, size: i32, mmu: i32): void {
+  watch(gva, size, 1);
   if (crosses(gva, size)) {
     const first = 4096 - (<i32>gva & 4095);
     const low = find(gva, ACCESS_WRITE, mmu);
@@ -259,10 +281,12 @@ function probe(gva: u64, size: i32, access: i32, mmu: i32): void {
 
 /** Address in linear memory of a byte of plain RAM, or 0: not RAM, or not to be touched without the slow path. May fault (STATUS). */
 export function hostForRead(gva: u64, mmu: i32): u32 {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) return 0;
   const host = find(gva, ACCESS_READ, mmu);
   return host <= DEVICE ? 0 : <u32>host;
 }
 export function hostForWrite(gva: u64, mmu: i32): u32 {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) return 0;
   const host = find(gva, ACCESS_WRITE, mmu);
   if (host <= DEVICE) return 0;
   const attributes = load<u8>(PAGE_ATTRIBUTES + ((host - RAM) >> 12));

@@ -3,6 +3,7 @@
  * The evaluators call in here only while KEY_TRAP, KEY_CODE_BREAKPOINT or KEY_DATA_BREAKPOINT is in the block key.
  */
 import { BLOCK_KEY, CPU_BASE, CR4, DR, KEY_CODE_BREAKPOINT, PENDING_DEBUG, SEG_CS } from '../../src/x86/state';
+import { flushTlb } from '../mmu/tlb';
 import { baseOf, cpl, FLAG_RF, FLAG_TF, hasCr4, isCode64, rip, setSystemFlags, systemFlags } from './cpu';
 import { linear } from './descriptor';
 import { updateKey } from './key';
@@ -58,7 +59,11 @@ export function writeDr(n: i32, value: u64): i32 {
     v = index == 6 ? (v & DR6_WRITABLE) | DR6_ONES : (v & DR7_WRITABLE) | DR7_ONES;
   }
   store<u64>(CPU_BASE + DR + (index << 3), v);
-  if (index == 7) updateKey();
+  if (index == 7) {
+    updateKey();
+    // While a data breakpoint is armed no access may bypass the slow path.
+    flushTlb(1);
+  }
   return 0;
 }
 

@@ -252,6 +252,11 @@ export const PAGE_READ_ONLY = 2;
 export const PAGE_DEVICE = 4;
 /** Written since the dirty log was last read. */
 export const PAGE_DIRTY = 8;
+/** Stores beside its code that a code page has seen, bits 6:4: at the last one its code is thrown away. */
+export const PAGE_WRITES_ONE = 0x10;
+export const PAGE_WRITES_MASK = 0x70;
+/** Code and data live side by side here: its code stays however often it is written. */
+export const PAGE_MIXED = 0x80;
 
 export const BLOCKS = 0x400000;
 export const BLOCKS_END = 0x3800000;

@@ -11,6 +11,8 @@ import * as R from './record.js';
 
 const PAGE = 4096;
 const MAX_INSTRUCTIONS = 64;
+/** A page whose code was given up this often is treated as holding code and data. */
+const MIXED_AFTER = 16;
 const MAX_INSTRUCTION_BYTES = 15;
 
 export const LOOKUP_RECORD = S.BLOCKS;
@@ -55,6 +57,8 @@ export interface RuntimeCode {
 
 export class BlockCache {
   private readonly pages = new Map<number, Page>();
+  /** How often a page's code was given up for its data. */
+  private readonly givenUp = new Map<number, number>();
   private readonly byId = new Map<number, Block>();
   private readonly i32: Int32Array;
   private readonly view: DataView;
@@ -327,6 +331,7 @@ export class BlockCache {
   private invalidateChunks(frame: number, first: number, last: number): void {
     const page = this.pages.get(frame);
     if (page === undefined) return;
+    if (first === 0 && last === 63) this.noteGivenUp(frame);
     for (const region of page.regions) {
       for (let chunk = first; chunk <= last; chunk++) {
         if (((region.chunks[chunk >> 5] as number) >>> (chunk & 31)) & 1) {
@@ -340,6 +345,15 @@ export class BlockCache {
       if (start >> 6 <= last && (start + block.length - 1) >> 6 >= first) this.dropBlock(block);
     }
     this.remark(frame, page);
+  }
+
+  /** The whole page loses its code, for being written: where that happens again and again it keeps both. */
+  private noteGivenUp(frame: number): void {
+    const times = (this.givenUp.get(frame) ?? 0) + 1;
+    this.givenUp.set(frame, times);
+    const attribute = S.PAGE_ATTRIBUTES + frame;
+    const mixed = times >= MIXED_AFTER ? S.PAGE_MIXED : 0;
+    this.bytes[attribute] = ((this.bytes[attribute] as number) & ~S.PAGE_WRITES_MASK) | mixed;
   }
 
   /** The page's code bitmap from what is left in it. */

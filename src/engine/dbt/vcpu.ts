@@ -23,7 +23,9 @@ export interface RuntimeExports extends WebAssembly.Exports {
   deliverInterrupt(vector: number): number;
   raise(vector: number): number;
   raiseError(vector: number, error: number): number;
-  raiseDebug(dr6: number): number;
+  checkCodeBreakpoint(): number;
+  debugTrap(wasTrapped: number): number;
+  dropPendingDebug(): void;
   updateKey(): void;
   dropWrites(host: number): void;
   flushAll(): void;
@@ -38,7 +40,8 @@ export interface DbtOptions {
 
 const IF = 0x200;
 const UD = 6;
-const DR6_BS = 0x4000;
+/** Modes in which every instruction is stepped. */
+const TRACED = S.KEY_TRAP | S.KEY_CODE_BREAKPOINT | S.KEY_DATA_BREAKPOINT;
 /** fetchHost's answer for memory that is not RAM. */
 const NOT_RAM = 1;
 /** By vector. SDM Vol. 3A, "Exceptions and Interrupts", table of protected-mode exceptions. */
@@ -83,6 +86,8 @@ export class DbtVcpu implements Vcpu {
   private retired = 0;
   /** An exception was delivered since this was cleared. */
   private delivered = false;
+  /** The delivery that waits for the machine's answer. */
+  private delivery: (() => number) | undefined;
 
   constructor(memory: WebAssembly.Memory, runtime: WebAssembly.Exports, options: DbtOptions, now: () => number) {
     this.runtime = runtime as RuntimeExports;
@@ -132,7 +137,8 @@ export class DbtVcpu implements Vcpu {
     }
     if (entry.vector !== undefined) {
       this.setWord(S.HALTED, 0);
-      const exit = this.settle(this.runtime.deliverInterrupt(entry.vector));
+      const { vector } = entry;
+      const exit = this.deliverBy(() => this.runtime.deliverInterrupt(vector));
       if (exit !== undefined) return exit;
     }
     this.setWord(S.INTERRUPT_WANTED, entry.requestInterruptWindow ? 1 : 0);
@@ -164,7 +170,7 @@ export class DbtVcpu implements Vcpu {
         return NO_MORE;
       }
       if (this.word(S.BUDGET) < 0) return NO_MORE;
-      if ((this.word(S.BLOCK_KEY) & (S.KEY_TRAP | S.KEY_CODE_BREAKPOINT)) !== 0) {
+      if (this.isTraced) {
         const exit = this.stepTraced();
         if (exit !== undefined) return exit;
         this.setWord(S.BUDGET, this.word(S.BUDGET) - 1);
@@ -190,14 +196,11 @@ export class DbtVcpu implements Vcpu {
       case S.STATUS_MISS:
         return this.miss();
       case S.STATUS_FAULT:
-        return this.settle(this.deliver());
+        return this.deliver();
       case S.STATUS_EXIT:
         return this.exit();
       case S.STATUS_CODE_WRITE:
-        this.cache.invalidate(
-          Number(this.view.getBigUint64(S.CPU_BASE + S.CODE_WRITE_GPA, true)),
-          this.word(S.CODE_WRITE_SIZE),
-        );
+        this.invalidateWritten();
         return this.step(true);
       case S.STATUS_HOT: {
         const block = this.cache.byHeader(this.word(S.RECORD));
@@ -214,13 +217,37 @@ export class DbtVcpu implements Vcpu {
     }
   }
 
-  private deliver(): number {
+  private deliver(): VmExit | undefined {
     this.delivered = true;
-    this.setWord(S.STATUS, S.STATUS_OK);
     this.setWord(S.LOG_COUNT, 0);
     this.setWord(S.INTERRUPT_SHADOW, 0);
-    const status = this.runtime.deliverException();
-    return status === S.STATUS_MISS ? S.STATUS_OK : status;
+    return this.deliverBy(() => this.runtime.deliverException());
+  }
+
+  /** Delivers an event. Nothing of it has happened while it needs an answer or its frame lies on translated code. */
+  private deliverBy(delivery: () => number): VmExit | undefined {
+    for (;;) {
+      this.setWord(S.STATUS, S.STATUS_OK);
+      this.setWord(S.LOG_CURSOR, 0);
+      const status = delivery();
+      if (status === S.STATUS_CODE_WRITE) {
+        this.invalidateWritten();
+        continue;
+      }
+      if (status === S.STATUS_EXIT) {
+        this.delivery = delivery;
+        return this.exit();
+      }
+      this.delivery = undefined;
+      this.setWord(S.LOG_COUNT, 0);
+      return status === S.STATUS_MISS ? undefined : this.settle(status);
+    }
+  }
+  private invalidateWritten(): void {
+    this.cache.invalidate(
+      Number(this.view.getBigUint64(S.CPU_BASE + S.CODE_WRITE_GPA, true)),
+      this.word(S.CODE_WRITE_SIZE),
+    );
   }
 
   /** No block is known at RIP: finds or makes it, and notes it in the jump cache. */
@@ -283,18 +310,28 @@ export class DbtVcpu implements Vcpu {
     return this.settle(status);
   }
 
-  /** One instruction with RFLAGS.TF set: #DB after it. SDM Vol. 3B, "Single-Step Exception Condition". */
+  /**
+   * One instruction under RFLAGS.TF or an armed breakpoint: faults before it, traps after it.
+   * SDM Vol. 3B, "Debug Exceptions (#DB)".
+   */
   private stepTraced(): VmExit | undefined {
-    const traced = (this.word(S.BLOCK_KEY) & S.KEY_TRAP) !== 0;
+    const key = this.word(S.BLOCK_KEY);
+    if ((key & S.KEY_CODE_BREAKPOINT) !== 0) {
+      const status = this.runtime.checkCodeBreakpoint();
+      if (status !== S.STATUS_OK) return this.settle(status);
+    }
     const rip = this.view.getBigUint64(S.CPU_BASE + S.RIP, true);
     this.delivered = false;
     const exit = this.step();
     const moved = this.view.getBigUint64(S.CPU_BASE + S.RIP, true) !== rip;
-    if (exit === undefined && traced && moved && !this.delivered) {
-      this.runtime.raiseDebug(DR6_BS);
-      return this.settle(S.STATUS_FAULT);
+    if (exit !== undefined || this.delivered || !moved) {
+      this.runtime.dropPendingDebug();
+      return exit;
     }
-    return exit;
+    return this.settle(this.runtime.debugTrap((key & S.KEY_TRAP) !== 0 ? 1 : 0));
+  }
+  private get isTraced(): boolean {
+    return (this.word(S.BLOCK_KEY) & TRACED) !== 0;
   }
 
   private replay(answer: bigint | 'refused'): VmExit | undefined {
@@ -304,9 +341,16 @@ export class DbtVcpu implements Vcpu {
     this.setWord(S.LOG_REFUSED, refused ? 1 : 0);
     this.view.setBigUint64(S.CPU_BASE + S.LOG + 8 * count, refused ? 0n : BigInt.asUintN(64, answer), true);
     this.setWord(S.LOG_COUNT, count + 1);
-    const exit = this.step();
+    const exit = this.again();
     this.setWord(S.LOG_REFUSED, 0);
     return exit;
+  }
+
+  /** What needed the machine's answer, once more: an instruction, or the delivery of an interrupt to a stack in a device. */
+  private again(): VmExit | undefined {
+    const { delivery } = this;
+    if (delivery !== undefined) return this.deliverBy(delivery);
+    return this.isTraced ? this.stepTraced() : this.step();
   }
 
   private exit(): VmExit {
