@@ -140,7 +140,7 @@ async function measure(options, files, context, started) {
     }
     // Turn about, so that neither is always the first.
     for (const machine of round % 2 === 0 ? guests : guests.toReversed()) {
-      if (options.works.length > 0) {
+      if (options.works.length > 0 || options.boot) {
         const result = await runWorks(machine, files, options.works, options.repeats, context);
         measured.rounds[machine].push(note(machine, result));
       }
@@ -187,7 +187,18 @@ function describe(options, files, measured, started, loadAtStart) {
     `${measured.done} of ${options.runs} rounds, medians, ± half the range; `,
     `${options.clock === 'cpu' ? 'CPU time of the busiest thread' : "the guest's own clock"}; `,
     `${((performance.now() - started) / 60_000).toFixed(1)} minutes in all.`,
+    ...wrongClocks(measured),
   ].join('');
+}
+
+/** A sentence for each machine whose guest kept wrong time in some boot. */
+function wrongClocks({ rounds }) {
+  return Object.entries(rounds).flatMap(([machine, list]) => {
+    const wrong = list.filter((round) => round.clock === 'host');
+    if (wrong.length === 0) return [];
+    const speeds = wrong.map((round) => round.clockSpeed.toFixed(2)).join(', ');
+    return [` The guest's clock in ${machine} went at ${speeds} of the true speed; those times are the host's.`];
+  });
 }
 
 function firstLine(program) {

@@ -29,7 +29,6 @@ IFS=,
 [ -n "$tests" ] && suite -r "$repeats" $tests
 if [ -n "$shell" ]; then
   sh /bench/work.sh prepare
-  echo PREPARED
   for test in $shell; do
     suite --time "$test" "$repeats" sh /bench/work.sh "$test"
   done

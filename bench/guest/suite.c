@@ -4,7 +4,8 @@
  * suite --text                           prints 4 MB of made-up text, the same on every machine
  * suite --clock                          prints CLOCK and this machine's monotonic clock in milliseconds
  * suite --exit                           ends with status 7 (what the fork+exec test runs)
- * Each run of a test prints a line:
+ * Each run of a test prints two lines, before and after:
+ *   START name
  *   RESULT name milliseconds checksum cpu-milliseconds
  * Milliseconds are of this machine's monotonic clock; CPU time is this process's and its children's.
  */
@@ -55,6 +56,12 @@ typedef struct {
 
 static Moment now(void) { return (Moment){now_ms(), cpu_ms()}; }
 
+static Moment announce(const char *name) {
+  printf("START %s\n", name);
+  fflush(stdout);
+  return now();
+}
+
 static void report(const char *name, Moment start, uint64_t checksum) {
   Moment end = now();
   printf("RESULT %s %.3f %016llx %.3f\n", name, end.wall - start.wall, (unsigned long long)checksum, end.cpu - start.cpu);
@@ -73,7 +80,7 @@ static void run_tests(int repeats, char **names, int count) {
     for (const Test *test = groups[g]; test->name; test++) {
       if (!is_wanted(test->name, names, count)) continue;
       for (int r = 0; r < repeats; r++) {
-        Moment start = now();
+        Moment start = announce(test->name);
         uint64_t checksum = test->run();
         report(test->name, start, checksum);
       }
@@ -139,7 +146,7 @@ int main(int argc, char **argv) {
     printf("CLOCK %.3f\n", now_ms());
   } else if (strcmp(option, "--time") == 0 && argc > 4) {
     for (int r = atoi(argv[3]); r > 0; r--) {
-      Moment start = now();
+      Moment start = announce(argv[2]);
       uint64_t checksum = run_command(argv + 4);
       report(argv[2], start, checksum);
     }
