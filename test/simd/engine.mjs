@@ -116,6 +116,11 @@ export class OneInstruction {
     return this.vector();
   }
 
+  /** Regions compiled so far. */
+  get regions() {
+    return this.vcpu.translator.statistics().regions;
+  }
+
   /** What has become hot is compiled when the vCPU runs next. */
   compileHot() {
     this.nanoseconds += 1e9;

@@ -150,7 +150,7 @@ export function judge({
       if (seen < 2) report(form, code, problem, input, n * CASE_SIZE, native, n * RESULT_SIZE);
     }
   }
-  return { cases, wrong, failing, statistics: engine.vcpu.statistics() };
+  return { cases, wrong, failing, regions: engine.regions };
 }
 
 /** Writes the cases of one form from case `from` on; its encodings. */
