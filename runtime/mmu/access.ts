@@ -33,7 +33,7 @@ import {
   STATUS,
   STATUS_CODE_WRITE,
 } from '../../src/x86/state';
-import { matchDataBreakpoint } from '../system/debug';
+import { matchDataBreakpoint } from '../system/breakpoint';
 import { answer, request } from '../system/exit';
 import { fetchView, fill, readView, slotOf, writeView } from './tlb';
 import { walk, walkGlobal, walkGpa, walkShift, walkWritable } from './walk';

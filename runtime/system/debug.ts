@@ -2,8 +2,9 @@
  * Debug registers and breakpoints. SDM Vol. 3B, "Debug Registers", "Debug Exceptions".
  * The evaluators call in here only while KEY_TRAP, KEY_CODE_BREAKPOINT or KEY_DATA_BREAKPOINT is in the block key.
  */
-import { BLOCK_KEY, CPU_BASE, CR4, DR, KEY_CODE_BREAKPOINT, PENDING_DEBUG, SEG_CS } from '../../src/x86/state';
+import { CPU_BASE, DR, PENDING_DEBUG, SEG_CS } from '../../src/x86/state';
 import { flushTlb } from '../mmu/tlb';
+import { dr, matchBreakpoints } from './breakpoint';
 import { baseOf, cpl, FLAG_RF, FLAG_TF, hasCr4, isCode64, rip, setSystemFlags, systemFlags } from './cpu';
 import { linear } from './descriptor';
 import { updateKey } from './key';
@@ -18,10 +19,6 @@ const DR6_ONES: u64 = 0xffff0ff0;
 const DR6_WRITABLE: u64 = 0xe00f;
 const DR7_ONES: u64 = 0x400;
 const DR7_WRITABLE: u64 = 0xffff23ff;
-
-function dr(n: i32): u64 {
-  return load<u64>(CPU_BASE + DR + (n << 3));
-}
 
 /** DR4 and DR5 are other names of DR6 and DR7 unless CR4.DE makes them #UD. -1: a fault is recorded. */
 function resolve(n: i32): i32 {
@@ -67,41 +64,6 @@ export function writeDr(n: i32, value: u64): i32 {
   return 0;
 }
 
-/** Length in bytes from DR7's LEN field: 1, 2, 8, 4. */
-function lengthOf(field: u32): u64 {
-  return field == 0 ? 1 : field == 1 ? 2 : field == 2 ? 8 : 4;
-}
-
-/**
- * B0-B3 of the breakpoints that an access of `size` bytes at `address` meets. `kinds` is a set of R/W values:
- * bit 0 execution, bit 1 writes, bit 2 I/O, bit 3 reads and writes. Addresses are aligned to the length.
- */
-function match(address: u64, size: u64, kinds: u32): u32 {
-  const dr7 = dr(7) as u32;
-  let hits: u32 = 0;
-  for (let n: u32 = 0; n < 4; n++) {
-    if (((dr7 >> (n * 2)) & 3) == 0) continue;
-    const control = dr7 >> (16 + n * 4);
-    if (((kinds >> (control & 3)) & 1) == 0) continue;
-    const length = lengthOf((control >> 2) & 3);
-    const first = dr(n as i32) & ~(length - 1);
-    if (address < first + length && first < address + size) hits |= 1 << n;
-  }
-  return hits;
-}
-
-/** A data access under KEY_DATA_BREAKPOINT: remembered until `debugTrap`. */
-export function matchDataBreakpoint(gva: u64, size: i32, isWrite: i32): void {
-  const hits = match(gva, size as u64, isWrite != 0 ? 10 : 8);
-  if (hits != 0) store<u32>(CPU_BASE + PENDING_DEBUG, load<u32>(CPU_BASE + PENDING_DEBUG) | hits);
-}
-
-export function matchIoBreakpoint(port: i32, size: i32): void {
-  if (!hasCr4(CR4_DE)) return;
-  const hits = match(port as u64, size as u64, 4);
-  if (hits != 0) store<u32>(CPU_BASE + PENDING_DEBUG, load<u32>(CPU_BASE + PENDING_DEBUG) | hits);
-}
-
 /**
  * Before an instruction under KEY_CODE_BREAKPOINT: STATUS_FAULT with #DB recorded when a breakpoint is on it and RF is
  * clear, else 0.
@@ -109,7 +71,7 @@ export function matchIoBreakpoint(port: i32, size: i32): void {
 export function checkCodeBreakpoint(): i32 {
   if (systemFlags() & FLAG_RF) return 0;
   const address = isCode64() ? rip() : linear(baseOf(SEG_CS) + rip());
-  const hits = match(address, 1, 1);
+  const hits = matchBreakpoints(address, 1, 1);
   return hits != 0 ? raiseDebug(hits) : 0;
 }
 

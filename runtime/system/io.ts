@@ -10,7 +10,7 @@ import {
 } from '../../src/x86/state';
 import { readLinear } from '../mmu/access';
 import { attributes, baseOf, cpl, iopl, isProtected, isVm86, limitOf, status } from './cpu';
-import { matchIoBreakpoint } from './debug';
+import { matchIoBreakpoint } from './breakpoint';
 import { linear } from './descriptor';
 import { answer, request } from './exit';
 import { mmuIndexImplicit } from './key';
