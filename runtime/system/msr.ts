@@ -214,7 +214,8 @@ function writeMsr(msr: u32, value: u64): i32 {
       return 0;
     // Only IBRS is offered; it and the prediction barrier have nothing to do here.
     case 0x48:
-      return putMasked(SPEC_CTRL, value, 1);
+      // IBRS, and BHI_DIS_S (bit 10): nothing is speculated here, so both cost nothing.
+      return putMasked(SPEC_CTRL, value, 0x401);
     case 0x49:
       return value & ~(1 as u64) ? raiseGp0() : 0;
     // Microcode: an update is accepted and changes nothing; the revision can be cleared before CPUID reads it back.

@@ -92,7 +92,7 @@ export function compareCases(count, seed, programs) {
       if (what !== '') wrong.push(describe(name, what, program, bits, state));
     }
   }
-  return { compared, wrong, regions: engines[1][1].vcpu.statistics().regions };
+  return { compared, wrong, regions: engines[1][1].vcpu.statistics().translator.regions };
 }
 
 function describe(name, what, program, bits, state) {

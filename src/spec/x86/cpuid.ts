@@ -123,6 +123,7 @@ export const CPUID_FEATURES: readonly CpuidFeature[] = [
     [29, 'arch_capabilities', 'IA32_ARCH_CAPABILITIES'],
     [31, 'ssbd', 'speculative store bypass disable'],
   ]),
+  ...register(7, 2, 'edx', [[4, 'bhi_ctrl', 'BHI_DIS_S in IA32_SPEC_CTRL']]),
   ...register(0xd, 1, 'eax', [
     [0, 'xsaveopt', 'XSAVEOPT'],
     [1, 'xsavec', 'XSAVEC and compacted XRSTOR'],

@@ -154,7 +154,8 @@ export function cpuidEntries(options: CpuidOptions = DEFAULT_CPUID_OPTIONS): Cpu
     cache(2, 3, 2, 16, 1024),
     cache(3, 3, 3, 16, 16384),
     leaf(6, [bits(6, 0, 'eax'), 0, 0, 0]),
-    subleaf(7, 0, [0, bits(7, 0, 'ebx'), bits(7, 0, 'ecx'), bits(7, 0, 'edx')]),
+    subleaf(7, 0, [2, bits(7, 0, 'ebx'), bits(7, 0, 'ecx'), bits(7, 0, 'edx')]),
+    subleaf(7, 2, [0, 0, 0, bits(7, 2, 'edx')]),
     // Topology: one thread per core, all cores in one package.
     subleaf(0xb, 0, [0, 1, 0x100, apicId]),
     subleaf(0xb, 1, [coreShift, cpuCount, 0x201, apicId]),
