@@ -19,8 +19,13 @@ const LIMIT_MS = 2 * 60 * 60_000;
  */
 const JUDGES = {
   decoder: {
-    what: 'lengths and texts of encodings, and of real programs, against objdump',
-    args: ['--random', '400000', '--elf', process.execPath],
+    what: 'lengths and texts of random and enumerated encodings against objdump',
+    args: ['--random', '400000'],
+    counts: [/(\d+) instructions/g, 'instructions'],
+  },
+  'decoder-elf': {
+    what: 'lengths and texts of the code of a large program (Node itself) against objdump',
+    args: ['judge-decoder.mjs', '--elf', process.execPath],
     counts: [/(\d+) instructions/g, 'instructions'],
   },
   'decoder-native': {
