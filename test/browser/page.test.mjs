@@ -75,6 +75,10 @@ test('a guest boots in the page to a shell that answers', { skip: guest.missing 
 
   await page.keyboard.type('echo $((6*7))-ok\n');
   await waitFor('the terminal', text, /^42-ok$/m, ANSWER_MS);
+  const isInside = await page.evaluate(`
+    document.querySelector('header').getBoundingClientRect().top === 0 &&
+    document.querySelector('.xterm-screen').getBoundingClientRect().bottom <= innerHeight`);
+  assert.ok(isInside, 'header and terminal fit into the window');
   await page.screenshot({ path: join(directory, 'running.png') });
 
   // The guest's terminal is as large as the page's, whether the window changed while it booted or later.
