@@ -78,7 +78,14 @@ export function lookup(slot: usize): usize {
   const header = <usize>load<u32>(entry + 8);
   if (header != 0 && load<u64>(entry) == linear && load<i32>(header + HEADER_KEY) == key) {
     const view = fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK);
-    if (fetchPage(view, linear) == load<u32>(header + HEADER_PAGE)) {
+    let page = fetchPage(view, linear);
+    if (page == 0) {
+      // The mapping fell out of the TLB: a walk brings it back, or faults.
+      const host = fetchHost(linear);
+      if (host == 0) return 0;
+      page = host & ~0xfff;
+    }
+    if (page == load<u32>(header + HEADER_PAGE)) {
       const second = load<u32>(header + HEADER_SECOND_PAGE);
       if (second == 0 || fetchPage(view, (linear & ~0xfff) + 4096) == second) {
         const base = load<u64>(CPU_BASE + RIP) - (linear & 0xfff);

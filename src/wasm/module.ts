@@ -29,6 +29,7 @@ export class ModuleBuilder {
   private readonly imported = new Map<string, number>();
   private readonly functions: FunctionBody[] = [];
   private readonly exported: { name: string; index: number }[] = [];
+  private readonly names: { name: string; index: number }[] = [];
   private readonly elements: { table: number; offset: number; functions: number[] }[] = [];
 
   type(signature: Signature): number {
@@ -86,6 +87,11 @@ export class ModuleBuilder {
 
   export(name: string, index: number): void {
     this.exported.push({ name, index });
+  }
+
+  /** Name for profilers and disassemblers; only of functions added here. */
+  name(index: number, name: string): void {
+    this.names.push({ name, index });
   }
 
   /** Active element segment of table 0. */
@@ -146,6 +152,23 @@ export class ModuleBuilder {
         w.sized(body);
       }
     });
+    if (this.names.length > 0) this.nameSection(out);
     return out.finish();
+  }
+
+  /** Custom section "name", subsection 1: function names in order of index. */
+  private nameSection(out: ByteWriter): void {
+    const map = new ByteWriter();
+    map.u32(this.names.length);
+    for (const { name, index } of [...this.names].sort((a, b) => a.index - b.index)) {
+      map.u32(index);
+      map.name(name);
+    }
+    const content = new ByteWriter();
+    content.name('name');
+    content.u8(1);
+    content.sized(map);
+    out.u8(0);
+    out.sized(content);
   }
 }

@@ -92,7 +92,12 @@ export class Translator {
     }
     this.queue = [];
     if (lowered.length === 0) return;
-    for (const [n, { body }] of lowered.entries()) module.export(`r${n}`, module.addFunction(body));
+    for (const [n, { block, body }] of lowered.entries()) {
+      const index = module.addFunction(body);
+      module.export(`r${n}`, index);
+      // Seen by profilers of the host: guest physical address and mode.
+      module.name(index, `gpa_${block.gpa.toString(16)}_${block.key.toString(16)}`);
+    }
     const bytes = module.finish();
     const instance = this.imports.instantiateBytes(bytes);
     for (const [n, { region, block, lifted }] of lowered.entries()) {
