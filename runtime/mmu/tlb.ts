@@ -67,7 +67,7 @@ export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u3
 
 // @ts-ignore: decorator
 @inline export function linkedMark(gva: u64): usize {
-  return LINKED_MAP + ((<usize>(gva >> 12)) & (LINKED_MAP_SIZE - 1));
+  return LINKED_MAP + (<usize>(gva >> 12) & (LINKED_MAP_SIZE - 1));
 }
 
 function staleLinks(offset: usize): void {

@@ -209,7 +209,7 @@ function saveOld(eip: u64, flags: u64): void {
   const mmu = mmuIndexImplicit();
   const wide = isWide(attributes(SEG_TR));
   const size: i32 = wide ? 4 : 2;
-  let at = linear(baseOf(SEG_TR) + (wide ? EIP_32 : EIP_16) as u64);
+  let at = linear((baseOf(SEG_TR) + (wide ? EIP_32 : EIP_16)) as u64);
   writeLinear(at, eip, size, mmu);
   at += size as u64;
   writeLinear(at, flags, size, mmu);
