@@ -12,8 +12,9 @@ import { analyse, type FlowGraph } from './control-flow.js';
 import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
 import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
 import type { FunctionIndex } from './lower.js';
-import { type LiftedBlock, type LiftedInsn, RegionLowering } from './region.js';
+import { RegionLowering } from './region.js';
 import { formRegion, type Region, type RegionBlock, type RegionInsn } from './region-former.js';
+import type { LiftedBlock, LiftedInsn } from './region-state.js';
 
 /** What `inspect translation` shows; the module's text is made elsewhere. */
 export interface TranslationReport {
