@@ -1,10 +1,10 @@
 // Runs the commands of test/guest/commands.txt in a Debian root file system: inside a guest of Trapeze, and on the host in a
 // chroot of the same files, with the processor features that the guest lacks masked for the C library. Names every command
 // that prints something else. Needs root (chroot, mmdebstrap).
-//   node tools/judge-commands.mjs [PATTERN...] [--corpus DIR] [--dist DIR] [--kernel FILE] [--each SECONDS] [--keep DIR] [--host]
-// --corpus: where the root file system is kept. --keep: write differing outputs there. --host: only the host's side, printed.
+//   node tools/judge-commands.mjs [PATTERN...] [--corpus DIR] [--dist DIR] [--kernel FILE] [--each SECONDS] [--keep DIR] [--host] [--verbose] [--quick]
+// --quick: programs that gcc compiles are compiled on the host alone. --corpus: where the root file system is kept. --keep: write differing outputs there. --host: only the host's side, printed.
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,13 +26,15 @@ const { values: options, positionals } = parseArgs({
     keep: { type: 'string' },
     each: { type: 'string', default: '300' },
     host: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
   },
 });
 const commands = readCommands().filter(
   ({ name }) => positionals.length === 0 || positionals.some((p) => new RegExp(p).test(name)),
 );
 const each = Number(options.each);
-const files = corpusFiles(commands, each);
+const files = corpusFiles(commands, each, options.quick);
 
 /** Name -> {output, status} from the host. */
 async function onHost() {
@@ -41,7 +43,7 @@ async function onHost() {
   for (const [path, text] of Object.entries(files)) {
     if (path === 'init') continue;
     mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text);
+    writeFileSync(join(root, path), text, { mode: 0o755 });
   }
   const script =
     'mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/tmp" && exec chroot "$1" bash /corpus/run "$2"';
@@ -68,6 +70,19 @@ function firstDifference(host, guest) {
   return `    line ${line + 1}\n    host  ${show(theirs)}\n    guest ${show(ours)}`;
 }
 
+/** What the compilers' stand-in kept on the host's side. */
+function compiled() {
+  const directory = join(options.corpus, 'root', CORPUS, 'compiled');
+  if (!existsSync(directory)) return [];
+  const names = readdirSync(directory);
+  const entries = names.map((name) => {
+    const path = join(directory, name);
+    const mode = statSync(path).mode & 0o777;
+    return { kind: 'file', path: `${CORPUS}/compiled/${name}`, data: readFileSync(path), mode };
+  });
+  return [{ kind: 'directory', path: `${CORPUS}/compiled` }, ...entries];
+}
+
 const host = await onHost();
 if (options.host) {
   for (const [name, { output, status }] of host) {
@@ -79,6 +94,8 @@ if (options.host) {
 const archive = rootArchive(options.corpus);
 const overlay = writeCpio([
   { kind: 'directory', path: CORPUS },
+  { kind: 'directory', path: `${CORPUS}/bin` },
+  ...compiled(),
   ...Object.entries(files).map(([path, data]) => ({ kind: 'file', path, data, mode: 0o755 })),
 ]);
 const guest = {
@@ -107,6 +124,7 @@ const reader = new ResultReader((name, output, status) => {
   const theirs = host.get(name);
   if (theirs?.output === output && theirs.status === status) {
     equal++;
+    if (options.verbose) console.log(`${seconds()} s: ${name} is equal`);
     return;
   }
   different++;
@@ -129,7 +147,9 @@ const poll = setInterval(() => {
   position += text.length;
   const before = reader.current;
   reader.push(text);
-  if (process.stderr.isTTY && reader.current !== before) process.stderr.write(`${seconds()} s: ${reader.current}\n`);
+  if (options.verbose && reader.current !== undefined && reader.current !== before) {
+    console.log(`${seconds()} s: ${reader.current}`);
+  }
   clearTimeout(watchdog);
   watchdog = setTimeout(() => visited.close(), stuck);
 }, 100);
