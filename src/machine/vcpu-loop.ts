@@ -16,7 +16,7 @@ export interface VcpuLoopOptions {
   /** Sleeps until `ns` of virtual time have passed or somebody wakes the machine. Infinity: until woken. */
   readonly wait: (ns: number) => void;
   /** Looks for work from outside (input, stop requests) between two entries; true ends the loop. */
-  readonly poll: () => boolean;
+  readonly poll: (nowNs: number) => boolean;
   /** Measure host time per exit kind. */
   readonly timed?: (() => number) | undefined;
 }
@@ -45,8 +45,8 @@ export class VcpuLoop {
   run(): LoopEnd {
     const { vcpu, chipset, clock, poll } = this.options;
     for (;;) {
-      if (poll()) return 'stopped';
       const now = clock.now();
+      if (poll(now)) return 'stopped';
       chipset.timers.runDue(now);
       const exit = vcpu.run(this.entry(now));
       const started = this.options.timed?.() ?? 0;
@@ -128,7 +128,7 @@ export class VcpuLoop {
       chipset.timers.runDue(now);
       if (chipset.irqchip.pendingVector(0) !== undefined) break;
       wait(Math.max(0, chipset.timers.nextDeadline() - now));
-      if (poll()) break;
+      if (poll(clock.now())) break;
     }
     this.haltedNs += clock.now() - started;
   }

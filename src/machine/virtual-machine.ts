@@ -139,13 +139,14 @@ export class VirtualMachine {
       ended ??= run;
     });
     let seen = control.events;
-    const poll = (): boolean => {
+    const outputs = [...serial, debugcon];
+    const poll = (now: number): boolean => {
       if (ended !== undefined || isDone(memory)) return true;
-      const now = host.now();
-      for (const output of [...serial, debugcon]) output.flushIfDue(now);
+      for (const output of outputs) output.flushIfDue(now);
       seen = control.events;
       for (const [ring, uart] of chipset.uarts.entries()) {
-        while (control.pending(ring) && uart.canReceive() > 0) uart.receive(control.take(ring, uart.canReceive()));
+        while (control.pending(ring) && uart.isListening && uart.canReceive() > 0)
+          uart.receive(control.take(ring, uart.canReceive()));
       }
       return control.stopRequested;
     };
@@ -154,14 +155,14 @@ export class VirtualMachine {
       chipset,
       clock,
       wait: (ns) => {
-        for (const output of [...serial, debugcon]) output.flush();
+        for (const output of outputs) output.flush();
         control.sleep(seen, ns === Infinity ? Infinity : ns / 1e6);
       },
       poll,
       timed: this.options.stats === true ? () => host.now() : undefined,
     });
     const end = loop.run();
-    for (const output of [...serial, debugcon]) output.flush();
+    for (const output of outputs) output.flush();
     const statistics = gather(vcpu, loop, clock);
     const cpu = vcpu.save();
     if (end === 'shutdown') {

@@ -41,6 +41,8 @@ export interface UartOptions {
 }
 
 const CONNECTED = spec.MSR_CTS | spec.MSR_DSR | spec.MSR_DCD;
+/** Reads of the line status in a row after which the guest is taken to poll for input. */
+const POLLING_READS = 256;
 /** The timeout is four characters; at slow divisors nobody wants to wait that long. */
 const LONGEST_TIMEOUT_NS = 4_000_000;
 
@@ -53,6 +55,8 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
   readonly #byte = new Uint8Array(1);
   #divisor = 12;
   #ier = 0;
+  /** Reads of the line status in a row, nothing written meanwhile. */
+  #lineStatusReads = 0;
   #fcr = 0;
   #lcr = 0;
   #mcr = 0;
@@ -120,6 +124,14 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
 
   // ---- the guest's side ----
 
+  /**
+   * Somebody in the guest waits for input: by interrupt, or by reading the line status over and over. A driver that is
+   * still setting the port up would throw away what comes now.
+   */
+  get isListening(): boolean {
+    return (this.#ier & spec.IER_RDA) !== 0 || this.#lineStatusReads >= POLLING_READS;
+  }
+
   read(offset: number): number {
     switch (offset) {
       case spec.UART_DATA:
@@ -139,6 +151,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       case spec.UART_MCR:
         return this.#mcr;
       case spec.UART_LSR: {
+        this.#lineStatusReads++;
         const status = spec.LSR_THRE | spec.LSR_TEMT | this.#lineErrors | (this.#received.length > 0 ? spec.LSR_DR : 0);
         if (this.#lineErrors !== 0) {
           this.#lineErrors = 0;
@@ -160,6 +173,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
   }
 
   write(offset: number, _size: number, value: number): void {
+    this.#lineStatusReads = 0;
     switch (offset) {
       case spec.UART_DATA:
         if (this.#dlab) this.#divisor = (this.#divisor & 0xff00) | value;

@@ -94,7 +94,7 @@ function memoryMapTag(options: BootOptions): Uint8Array {
 /** Copies of the RSDP the machine put into RAM. ACPI 6, "Root System Description Pointer (RSDP) Structure". */
 function acpiTags(ram: Uint8Array, rsdp: number): Uint8Array[] {
   if (rsdp === 0 || rsdp + RSDP_V2_SIZE > ram.length) return [];
-  if (new TextDecoder('latin1').decode(ram.subarray(rsdp, rsdp + 8)) !== 'RSD PTR ') return [];
+  if (new TextDecoder('latin1').decode(ram.slice(rsdp, rsdp + 8)) !== 'RSD PTR ') return [];
   const tags = [tag(INFO_TAG.ACPI_OLD, ram.slice(rsdp, rsdp + RSDP_V1_SIZE))];
   if (ram[rsdp + 15] >= 2) tags.push(tag(INFO_TAG.ACPI_NEW, ram.slice(rsdp, rsdp + RSDP_V2_SIZE)));
   return tags;
