@@ -190,6 +190,7 @@ export class Hpet implements Device<HpetState>, MmioHandler {
         return (BigInt(spec.TN_ROUTES) << 32n) | BigInt(comparator.config | fixed);
       }
       case spec.TIMER_COMPARATOR:
+        if (isSilent(comparator)) this.#arm(comparator);
         return comparator.comparator & comparator.mask;
     }
     return 0n;
@@ -264,6 +265,11 @@ export class Hpet implements Device<HpetState>, MmioHandler {
         distance = (comparator.comparator - this.#now()) & mask;
       }
     }
+    // Edges that reach nobody need no timer: the value is brought up to date when it is read.
+    if (isSilent(comparator)) {
+      comparator.timer.disarm();
+      return;
+    }
     // Whole ticks from the counter's epoch, so that the comparator's tick is met exactly.
     const since = this.#now() - this.#counter + distance;
     comparator.timer.arm(this.#startNs + Number(since < 0n ? since + MASK_64 + 1n : since) * spec.HPET_PERIOD_NS);
@@ -314,6 +320,11 @@ export class Hpet implements Device<HpetState>, MmioHandler {
     if (this.#legacy && index < 2) return this.#options.legacyLines[index];
     return comparator.lines.get((comparator.config & spec.TN_ROUTE_MASK) >> spec.TN_ROUTE_SHIFT) ?? NO_LINE;
   }
+}
+
+/** Interrupt off and edge-triggered: a match leaves no trace. */
+function isSilent({ config }: Comparator): boolean {
+  return (config & (spec.TN_ENABLE | spec.TN_LEVEL)) === 0;
 }
 
 function u64(decimal: unknown): bigint {
