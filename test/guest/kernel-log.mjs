@@ -4,7 +4,7 @@
 const COMPLAINTS = [
   /warning|\bwarn\b/i,
   /\boops\b|\bbug\b|panic|call trace|\brip:|stack ?trace|cut here|\btaint/i,
-  /unstable|lost|spurious|stall|lockup|hung|interrupt took|time[sd]? ?out|too (long|slow)|skew|backwards/i,
+  /unstable|lost|spurious|\bstall|lockup|hung|time[sd]? ?out|too (long|slow)|skew|backwards/i,
   /fail|error|unable|cannot|can't|could not|invalid|\bbad\b|broken|mismatch|unsupported|not supported|unknown|unexpected/i,
   /segfault|general protection|trap |traps:|invalid opcode|double fault|page fault|unhandled|unchecked|\bmce\b|hardware error/i,
   /firmware bug|work ?around|ignoring|disabl|conflict|overlap|nobody cared|missing|corrupt/i,
