@@ -194,10 +194,10 @@ function describe(options, files, measured, started, loadAtStart) {
 /** A sentence for each machine whose guest kept wrong time in some boot. */
 function wrongClocks({ rounds }) {
   return Object.entries(rounds).flatMap(([machine, list]) => {
-    const wrong = list.filter((round) => round.clock === 'host');
+    const wrong = list.filter((round) => round.clock === 'corrected');
     if (wrong.length === 0) return [];
     const speeds = wrong.map((round) => round.clockSpeed.toFixed(2)).join(', ');
-    return [` The guest's clock in ${machine} went at ${speeds} of the true speed; those times are the host's.`];
+    return [` The guest's clock in ${machine} went at ${speeds} of the true speed; those times are corrected.`];
   });
 }
 

@@ -2,7 +2,7 @@
  * suite [-r REPEATS] [NAME...]           runs the named tests, or all
  * suite --time NAME REPEATS COMMAND...   runs a command; the checksum is of its output
  * suite --text                           prints 4 MB of made-up text, the same on every machine
- * suite --clock                          prints CLOCK and this machine's monotonic clock in milliseconds
+ * suite --clock                          prints CLOCK and this machine's monotonic clock in milliseconds, 10 times
  * suite --exit                           ends with status 7 (what the fork+exec test runs)
  * Each run of a test prints two lines, before and after:
  *   START name
@@ -143,7 +143,11 @@ int main(int argc, char **argv) {
   if (strcmp(option, "--text") == 0) {
     print_text();
   } else if (strcmp(option, "--clock") == 0) {
-    printf("CLOCK %.3f\n", now_ms());
+    for (int i = 0; i < 10; i++) {
+      printf("CLOCK %.3f\n", now_ms());
+      fflush(stdout);
+      usleep(20000);
+    }
   } else if (strcmp(option, "--time") == 0 && argc > 4) {
     for (int r = atoi(argv[3]); r > 0; r--) {
       Moment start = announce(argv[2]);
