@@ -59,9 +59,21 @@ export function linearRip(): u64 {
   return (rip + load<u64>(CPU_BASE + SEGMENT + SEG_CS * SEGMENT_STRIDE)) & 0xffffffff;
 }
 
+// First entry of the set.
 // @ts-ignore: decorator
-@inline export function jumpCacheEntry(linear: u64): usize {
-  return JUMP_CACHE + ((<usize>(linear ^ (linear >> 12)) & (JUMP_CACHE_ENTRIES - 1)) << 4);
+@inline function jumpCacheSet(linear: u64): usize {
+  const hash = <u32>((linear * 0x9e3779b97f4a7c15) >> 40);
+  return JUMP_CACHE + ((<usize>hash & (JUMP_CACHE_ENTRIES / 2 - 1)) << 5);
+}
+
+// Header the jump cache holds for an address in the present mode, 0 if none.
+function cached(linear: u64, key: i32): usize {
+  const set = jumpCacheSet(linear);
+  const first = <usize>load<u32>(set + 8);
+  if (load<u64>(set) == linear && first != 0 && load<i32>(first + HEADER_KEY) == key) return first;
+  const second = <usize>load<u32>(set + 24);
+  if (load<u64>(set + 16) == linear && second != 0 && load<i32>(second + HEADER_KEY) == key) return second;
+  return 0;
 }
 
 /**
@@ -74,9 +86,8 @@ export function lookup(slot: usize): usize {
   store<u64>(CPU_BASE + COUNT_LOOKUP, load<u64>(CPU_BASE + COUNT_LOOKUP) + 1);
   const linear = linearRip();
   const key = load<i32>(CPU_BASE + BLOCK_KEY);
-  const entry = jumpCacheEntry(linear);
-  const header = <usize>load<u32>(entry + 8);
-  if (header != 0 && load<u64>(entry) == linear && load<i32>(header + HEADER_KEY) == key) {
+  const header = cached(linear, key);
+  if (header != 0) {
     const view = fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK);
     let page = fetchPage(view, linear);
     if (page == 0) {
@@ -114,9 +125,16 @@ export function lookupChecked(): usize {
 /** Control arrives at RIP in the block of `header`: remembers it in the jump cache and sets RIP_BASE. */
 export function arrive(header: u32): void {
   const linear = linearRip();
-  const entry = jumpCacheEntry(linear);
-  store<u64>(entry, linear);
-  store<u32>(entry + 8, header);
+  const set = jumpCacheSet(linear);
+  if (
+    load<u64>(set) != linear ||
+    load<i32>(<usize>load<u32>(set + 8) + HEADER_KEY) != load<i32>(<usize>header + HEADER_KEY)
+  ) {
+    store<u64>(set + 16, load<u64>(set));
+    store<u32>(set + 24, load<u32>(set + 8));
+  }
+  store<u64>(set, linear);
+  store<u32>(set + 8, header);
   store<u64>(CPU_BASE + RIP_BASE, load<u64>(CPU_BASE + RIP) - (linear & 0xfff));
 }
 

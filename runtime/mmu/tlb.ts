@@ -62,7 +62,13 @@ export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u3
 // Regions of 4 MiB, so that both 2 MiB and 4 MiB pages lie in one.
 // @ts-ignore: decorator
 @inline function largeHash(gva: u64): usize {
-  return <usize>(gva >> 22) & (LARGE_MAP_SIZE - 1);
+  return (<usize>(gva >> 22) & (LARGE_MAP_SIZE / 2 - 1)) + upperHalf(gva, LARGE_MAP_SIZE / 2);
+}
+
+// Maps are split by the half of the address space, so that programs do not disturb what is known of the kernel.
+// @ts-ignore: decorator
+@inline function upperHalf(gva: u64, size: usize): usize {
+  return <usize>(gva >> 63) * size;
 }
 
 // @ts-ignore: decorator
@@ -72,6 +78,11 @@ export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u3
 
 function staleLinks(offset: usize): void {
   store<u32>(CPU_BASE + offset, load<u32>(CPU_BASE + offset) + 1);
+}
+// Links into the half of the address space that `gva` lies in: user or supervisor code.
+function linksStale(gva: u64): void {
+  staleLinks(gva >> 63 ? LINK_GENERATION_SUPERVISOR : LINK_GENERATION_USER);
+  memory.fill(LINKED_MAP + upperHalf(gva, LINKED_MAP_SIZE / 2), 0, LINKED_MAP_SIZE / 2);
 }
 function allLinksStale(): void {
   staleLinks(LINK_GENERATION_SUPERVISOR);
@@ -122,13 +133,13 @@ export function flushTlb(global: i32): void {
 
 /** INVLPG: the page of `gva` in every view; a large page's pieces are swept. */
 export function flushPage(gva: u64): void {
-  if (load<u8>(linkedMark(gva)) != 0) allLinksStale();
+  if (load<u8>(linkedMark(gva)) != 0) linksStale(gva);
   const large = load<u8>(LARGE_MAP + largeHash(gva));
   if (large == 2) {
     flushAll();
     return;
   }
-  if (large != 0) allLinksStale();
+  if (large != 0) linksStale(gva);
   for (let v: usize = 0; v < VIEWS; v++) {
     const view = TLB + v * TLB_SIZE;
     if (large != 0) {

@@ -221,9 +221,9 @@ export const ACCESS_FETCH = 2;
 /** A read whose fault must report a write (read-modify-write). */
 export const ACCESS_MODIFY = 3;
 
-// ---- jump cache: linear RIP -> block header; entries of 16 bytes: rip i64, header i32, unused i32 ----
+// ---- jump cache: linear RIP -> block header, sets of two entries of 16 bytes: rip i64, header i32, unused i32 ----
 export const JUMP_CACHE = 0x200000;
-export const JUMP_CACHE_ENTRIES = 16384;
+export const JUMP_CACHE_ENTRIES = 65536;
 
 /** Non-global TLB entries filled since the last flush: u32 count, then linear-memory addresses of entries (u32). */
 export const FILL_LIST = 0x90000;
@@ -232,11 +232,14 @@ export const FILL_LIST_CAPACITY = 4095;
 export const LARGE_MAP = 0x94000;
 export const LARGE_MAP_SIZE = 4096;
 
-/** One byte per hash of pages that a link between pages leads into: dropping such a page's mapping makes links stale. */
+/**
+ * One byte per hash of pages that a link between pages leads into: dropping such a page's mapping makes links stale.
+ * Addresses of the lower half first, then as many of the upper.
+ */
 export const LINKED_MAP = 0x95000;
-export const LINKED_MAP_SIZE = 4096;
+export const LINKED_MAP_SIZE = 8192;
 /** Where the latest calls of translated code return to: entries of 16 bytes, RIP i64, address of the caller's link i32. */
-export const RETURN_RING = 0x96000;
+export const RETURN_RING = 0x97000;
 export const RETURN_RING_SIZE = 512;
 export const RETURN_ENTRY_SIZE = 16;
 

@@ -179,11 +179,10 @@ export class HandlerLowering extends Lowering {
     });
     return this.emit.finish(this.types.handler);
   }
-  /** Header of a block that was invalidated: RIP is its first instruction. */
+  /** Header of a block that was invalidated, met through a link: another block stands there now, or will. */
   invalid(): FunctionBody {
     this.setRip(R.OFFSET);
-    this.emit.i32(S.STATUS_MISS);
-    return this.emit.finish(this.types.handler);
+    return this.finder();
   }
   /** Record with no instruction: RIP is set, find what is there. */
   finder(): FunctionBody {
