@@ -74,6 +74,10 @@ export class Translator {
     if (this.queue.length >= BATCH) this.compile();
   }
 
+  get isWaiting(): boolean {
+    return this.queue.length > 0;
+  }
+
   /** Compiles what has waited long enough. */
   compileDue(nowNs: number): void {
     if (this.queue.length > 0 && nowNs - this.queuedSince > MAX_WAIT_NS) this.compile();

@@ -146,7 +146,7 @@ export class DbtVcpu implements Vcpu {
     const budget = Math.max(1000, Math.min(1e9, Math.floor(entry.sliceNs * this.rate)));
     this.setWord(S.BUDGET, budget);
     // Reading the clock costs as much as a short slice: one run of eight is timed.
-    const isTimed = (this.runs++ & 7) === 0;
+    const isTimed = (this.runs++ & 7) === 0 || this.translator.isWaiting;
     const started = isTimed ? this.now() : 0;
     if (isTimed) this.translator.compileDue(started);
     const exit = this.loop(entry.requestInterruptWindow);
