@@ -3,6 +3,7 @@
 import { HEADER_KEY, HEADER_PAGE, HEADER_SECOND_PAGE } from '../src/engine/dbt/record';
 import {
   BLOCK_KEY,
+  BUDGET,
   COUNT_LOOKUP,
   COUNT_LOOKUP_MISS,
   CPU_BASE,
@@ -116,7 +117,7 @@ export function lookup(slot: usize): usize {
 /** The same after an instruction that may have opened the interrupt window. */
 export function lookupChecked(): usize {
   if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
-  if (load<i32>(CPU_BASE + EXIT_REQUEST) != 0) return stop(STATUS_BUDGET);
+  if (load<i32>(CPU_BASE + EXIT_REQUEST) != 0 || load<i32>(CPU_BASE + BUDGET) < 0) return stop(STATUS_BUDGET);
   if (load<i32>(CPU_BASE + INTERRUPT_WANTED) != 0 && (load<u64>(CPU_BASE + RFLAGS) & IF) != 0)
     return stop(STATUS_BUDGET);
   return lookup(0);

@@ -27,6 +27,17 @@ export abstract class RegionExits extends RegionState {
     e.get(this.status);
     e.return();
     e.end();
+    // A guest's loop may lead through several regions and have no back edge inside any: calls, returns, indirect jumps.
+    e.get(this.budget);
+    e.i32(0);
+    e.op('i32.lt_s');
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
+    e.op('i32.or');
+    e.if();
+    e.i32(S.STATUS_BUDGET);
+    e.return();
+    e.end();
     e.get(this.link);
     e.if();
     if (this.key & S.KEY_CODE64) this.followPages();
