@@ -54,7 +54,7 @@ async function main() {
     const measured = await measure(options, files, context, started);
     const rows = summarize(options.works, measured.rounds, options.clock);
     const machines = machineMedians(measured);
-    const list = goals(rows, machines);
+    const list = goals(rows, machines, options.clock);
     const conditions = describe(options, files, measured, started, loadAtStart);
     const tables = [
       conditions,
@@ -185,7 +185,7 @@ function describe(options, files, measured, started, loadAtStart) {
     `Linux ${release()}, load ${loadAtStart.toFixed(2)} before and ${loadavg()[0].toFixed(2)} after; Node ${process.version}; `,
     `${qemu}${firstLine('gcc')}. Guest: ${files.kernelName || 'a kernel of choice'}, 512 MB, 1 vCPU; clock sources: ${clocks.join(', ')}. `,
     `${measured.done} of ${options.runs} rounds, medians, ± half the range; `,
-    `${options.clock === 'cpu' ? 'CPU time of the busiest thread' : "the guest's own clock"}; `,
+    `${options.clock === 'cpu' ? 'CPU time of the busiest thread (boots: of all threads)' : "the guest's own clock"}; `,
     `${((performance.now() - started) / 60_000).toFixed(1)} minutes in all.`,
     ...wrongClocks(measured),
   ].join('');
