@@ -49,13 +49,16 @@ fi
 read -r release < /proc/sys/kernel/osrelease
 printf '\\nLinux %s, busybox userland. "exit" or "poweroff" ends the guest.\\n\\n' "$release"
 cd /root
-# What poweroff, halt and reboot send to PID 1. A shell runs traps only while it waits.
+# What poweroff, halt and reboot send to PID 1. A shell runs traps only while it waits for a child in the background; but
+# such a child, and all it starts, ignores SIGINT. So the console's shell is a daemon, and another child is waited for.
 trap 'poweroff -f' USR2
 trap 'halt -f' USR1
 trap 'reboot -f' TERM
-setsid cttyhack sh -l < /dev/console > /dev/console 2>&1 &
-wait $!
-poweroff -f
+start-stop-daemon -S -b -x /bin/setsid -- sh -c 'setsid cttyhack sh -l < /dev/console > /dev/console 2>&1; poweroff -f'
+while :; do
+  sleep 2147483647 &
+  wait $!
+done
 `;
 
 const PROFILE = `export PS1='\\h:\\w\\$ '
@@ -116,7 +119,9 @@ export function busyboxApplets(busybox: Uint8Array): string[] {
     }
     if (names.length > best.length) best = names;
   }
-  if (!['sh', 'mount', 'stty', 'setsid', 'cttyhack', 'poweroff'].every((name) => best.includes(name))) {
+  if (
+    !['sh', 'mount', 'stty', 'setsid', 'cttyhack', 'start-stop-daemon', 'poweroff'].every((name) => best.includes(name))
+  ) {
     throw new BadImageError('this is not a busybox with a shell; use the busybox-static package');
   }
   return best.filter((name) => name !== 'busybox');
