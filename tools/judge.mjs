@@ -42,7 +42,7 @@ const JUDGES = {
   simd: {
     what: "SSE to SSE4.2, MMX and x87 instructions in both tiers against the host's processor",
     args: ['test.mjs', '--no-build', 'test/simd'],
-    env: { SIMD_CASES: '60' },
+    env: { SIMD_CASES: '40' },
   },
   evaluators: {
     what: 'interpreter and translator against the slow evaluator: instructions',
@@ -50,7 +50,7 @@ const JUDGES = {
   },
   programs: {
     what: 'interpreter and translator against the slow evaluator: programs with loops and faults',
-    args: ['judge-evaluators.mjs', '--programs', '--count', '20000'],
+    args: ['judge-evaluators.mjs', '--programs', '--count', '5000'],
   },
   system: {
     what: 'system instructions, interrupts and task switches in every mode against QEMU',

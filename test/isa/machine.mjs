@@ -16,6 +16,8 @@ export const DATA = 0x10000000;
 export const DATA_SIZE = 0x2000;
 export const WINDOW = 0x10000f80;
 export const WINDOW_SIZE = 256;
+/** Message of the error where a program runs on and on. */
+export const DOES_NOT_END = 'the program does not end';
 
 const runtimeFile = process.env.TRAPEZE_RUNTIME ?? fileURLToPath(new URL('../../dist/runtime.wasm', import.meta.url));
 
@@ -123,7 +125,7 @@ export class TestMachine {
       at = Number(rip) - START;
       if (trap !== 3 || at < 0 || at >= program.length) return { trap, rip, steps: n + 1, ...this.state() };
     }
-    throw new Error('the program does not end');
+    throw new Error(DOES_NOT_END);
   }
 
   step(code, at, bits, rip) {
