@@ -38,6 +38,8 @@ export class MachineClient implements Machine {
   private readonly queues: Uint8Array[][] = [[], []];
   private retry: ReturnType<typeof setTimeout> | undefined;
   private thread: VcpuThread | undefined;
+  /** Hands the running conversation a message as if the thread had sent it. */
+  private abandon: ((message: WorkerMessage) => void) | undefined;
   private running: Promise<MachineResult> | undefined;
   private ended = false;
   private closed = false;
@@ -126,12 +128,14 @@ export class MachineClient implements Machine {
         thread.onFailure((error) =>
           reject(new TrapezeError('internal', error.message, EXIT_CODE.INTERNAL, { cause: error })),
         );
-        thread.onMessage((message) => {
+        const receive = (message: WorkerMessage): void => {
           if (message.kind === last) resolve(message as WorkerMessage & { kind: K });
           else if (message.kind === 'serial') this.emit('serial', message.bytes);
           else if (message.kind === 'debugcon') this.emit('debugcon', message.bytes);
           else if (message.kind === 'error') reject(revive(message));
-        });
+        };
+        this.abandon = receive;
+        thread.onMessage(receive);
         thread.post({
           options: this.options,
           control: this.control.buffer,
@@ -150,8 +154,12 @@ export class MachineClient implements Machine {
 
   private stop(): void {
     this.control.stop();
-    const { thread } = this;
-    if (thread !== undefined && !this.ended) setTimeout(() => thread.terminate(), CLOSE_GRACE_MS).unref?.();
+    if (this.thread === undefined || this.ended) return;
+    // A thread that does not answer is taken away from under the guest: the run ends all the same.
+    const grace = setTimeout(() => {
+      this.abandon?.({ kind: 'exit', result: { reason: 'closed', exitCode: EXIT_CODE.POWER_OFF, statistics: {} } });
+    }, CLOSE_GRACE_MS);
+    if (typeof grace === 'object') grace.unref();
   }
 
   close(): void {
