@@ -160,7 +160,7 @@ for (const name of names()) {
   results.push(result);
   const { verdict, counts, seconds } = result;
   console.log(`${name.padEnd(16)} ${verdict.padEnd(8)} ${`${seconds.toFixed(0)} s`.padStart(7)}  ${counts}`);
-  if (options.write) writePage(results);
+  if (options.write) writePage([result]);
 }
 const failed = results.filter(({ verdict }) => verdict === 'FAILED' || verdict === 'missing');
 console.log(`\n${results.length} judges, ${failed.length} failed`);
