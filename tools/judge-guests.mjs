@@ -100,10 +100,12 @@ function within(promise, ms) {
 }
 
 let failures = 0;
+let visitedGuests = 0;
 const qemu = !options['no-qemu'] && hasQemu();
 if (!qemu) console.log('judge-guests: without QEMU every complaint counts');
 for (const guest of GUESTS) {
   if (positionals.length > 0 && !positionals.includes(guest.name)) continue;
+  visitedGuests++;
   const machine = {
     kernel: await openGuestFile(guest.kernel, options.guests),
     initrd: await openGuestFile(guest.initrd, options.guests),
@@ -132,5 +134,5 @@ for (const guest of GUESTS) {
     }
   }
 }
-console.log(`judge-guests: ${failures} failures`);
+console.log(`judge-guests: ${visitedGuests} guests booted and powered off, ${failures} failures`);
 process.exitCode = failures > 0 ? 1 : 0;
