@@ -1,6 +1,12 @@
 // docs/reference/cpuid.md: features offered and missing, and the table of leaves.
 import { CPUID_FEATURES } from '../../dist/spec/x86/cpuid.js';
-import { CPU_BRAND, cpuidEntries, isOffered, offeredFeatures, WITHHELD_FEATURES } from '../../dist/x86/system/cpuid-profile.js';
+import {
+  CPU_BRAND,
+  cpuidEntries,
+  isOffered,
+  offeredFeatures,
+  WITHHELD_FEATURES,
+} from '../../dist/x86/system/cpuid-profile.js';
 import { hex, page, table } from './markdown.mjs';
 
 function bit({ leaf, subleaf, register, bit: index }) {

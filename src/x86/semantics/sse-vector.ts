@@ -17,7 +17,6 @@ export function fill(b: Lift, pattern: readonly number[]): Value {
 export const splat64 = (b: Lift, v: Value): Value => b.unary('i64x2.splat', 'v128', v);
 export const low64 = (b: Lift, v: Value): Value => b.lane('i64x2.extract_lane', 'i64', 0, v);
 export const high64 = (b: Lift, v: Value): Value => b.lane('i64x2.extract_lane', 'i64', 1, v);
-export const low32 = (b: Lift, v: Value): Value => b.lane('i32x4.extract_lane', 'i32', 0, v);
 
 /** An i32 or i64 in the lowest lane, zeros above. */
 export const zeroExtend = (b: Lift, v: Value): Value =>
