@@ -54,7 +54,7 @@ const JUDGES = {
   },
   system: {
     what: 'system instructions, interrupts and task switches in every mode against QEMU',
-    args: ['../test/system/judge.mjs', 'qemu', '20000'],
+    args: ['../test/system/judge.mjs', 'qemu', '3000'],
     needs: 'qemu-system-x86_64',
     counts: [/(\d+) compared/g, 'cases'],
   },
