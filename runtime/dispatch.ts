@@ -12,7 +12,10 @@ import {
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
   KEY_CODE64,
+  KEY_CODE_BREAKPOINT,
   KEY_CPL_MASK,
+  KEY_DATA_BREAKPOINT,
+  KEY_TRAP,
   LINK_GENERATION_SUPERVISOR,
   LINK_GENERATION_USER,
   LINKED_NOT_GLOBAL,
@@ -87,6 +90,8 @@ export function lookup(slot: usize): usize {
   store<u64>(CPU_BASE + COUNT_LOOKUP, load<u64>(CPU_BASE + COUNT_LOOKUP) + 1);
   const linear = linearRip();
   const key = load<i32>(CPU_BASE + BLOCK_KEY);
+  // What is traced goes through the run loop, one instruction at a time.
+  if ((key & (KEY_TRAP | KEY_CODE_BREAKPOINT | KEY_DATA_BREAKPOINT)) != 0) return stop(STATUS_BUDGET);
   const header = cached(linear, key);
   if (header != 0) {
     const view = fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK);

@@ -223,6 +223,10 @@ export abstract class Lowering {
   }
   /** Pushes a pinned value without consuming a use. */
   protected peek(v: Value): void {
+    if (v.local >= 0) {
+      this.emit.get(v.local);
+      return;
+    }
     v.uses++;
     this.value(v);
   }

@@ -263,7 +263,7 @@ export class DbtVcpu implements Vcpu {
   /** The block at RIP, or undefined with an exception recorded. `transient`: one instruction, not remembered. */
   private blockHere(key: number, transient = false): Block | undefined {
     this.setWord(S.STATUS, S.STATUS_OK);
-    const host = this.runtime.fetchHere();
+    const host = this.runtime.fetchHere() >>> 0;
     if (host === 0) return undefined;
     if (host === NOT_RAM) {
       this.runtime.raise(UD);
@@ -274,7 +274,7 @@ export class DbtVcpu implements Vcpu {
       transient ? this.cache.makeTransient(gpa, key, second) : this.cache.make(gpa, key, second);
     let block = transient ? undefined : this.cache.find(gpa, key);
     if (block !== undefined && this.secondPageOf(block) !== 0) {
-      const second = this.runtime.fetchNextPage();
+      const second = this.runtime.fetchNextPage() >>> 0;
       if (second === 0) return undefined;
       if (second !== this.secondPageOf(block)) {
         this.cache.drop(block);
@@ -284,7 +284,7 @@ export class DbtVcpu implements Vcpu {
     if (block === undefined) {
       block = make(undefined);
       if (block === undefined) {
-        const second = this.runtime.fetchNextPage();
+        const second = this.runtime.fetchNextPage() >>> 0;
         if (second === 0) return undefined;
         if (second === NOT_RAM) {
           this.runtime.raise(UD);
@@ -297,7 +297,7 @@ export class DbtVcpu implements Vcpu {
     return block;
   }
   private secondPageOf(block: Block): number {
-    return this.i32[(block.header + R.HEADER_SECOND_PAGE) >> 2] as number;
+    return (this.i32[(block.header + R.HEADER_SECOND_PAGE) >> 2] as number) >>> 0;
   }
 
   /** Runs the one instruction at RIP. An exit is answered by the next entry and then stepped again. */
@@ -402,7 +402,7 @@ export class DbtVcpu implements Vcpu {
       this.word(o),
     );
     this.setWord(S.STATUS, S.STATUS_OK);
-    const host = this.runtime.fetchHost(BigInt.asIntN(64, address));
+    const host = this.runtime.fetchHost(BigInt.asIntN(64, address)) >>> 0;
     for (const [n, o] of [S.EXCEPTION_VECTOR, S.EXCEPTION_ERROR, S.EXCEPTION_HAS_ERROR, S.CR2, S.CR2 + 4].entries()) {
       this.setWord(o, before[n] as number);
     }
