@@ -114,8 +114,6 @@ export const MTRR_VARIABLE = 832;
 export const DEBUGCTL = 960;
 export const SPEC_CTRL = 968;
 export const UCODE_REV = 976;
-/** u64 APIC base MSR mirror (0xfee00000 | BSP | enable); the LAPIC itself is a device. */
-export const APIC_BASE = 984;
 export const MCG_STATUS = 992;
 /** u32: DR6 bits of the data and I/O breakpoints the current instruction met; #DB follows when it has retired. */
 export const PENDING_DEBUG = 1000;
@@ -160,7 +158,6 @@ export const LOG_CAPACITY = 16;
 
 // ---- counters (u64 each), for --stats ----
 export const COUNT_INTERPRETED = 2048;
-export const COUNT_TRANSLATED = 2056;
 export const COUNT_TLB_MISS = 2064;
 export const COUNT_PAGE_WALK = 2072;
 export const COUNT_TLB_FLUSH = 2080;
@@ -291,7 +288,6 @@ export const STATUS_SHUTDOWN = 9;
 export const STATUS_STEPPED = 10;
 
 // ---- EXIT_*: kinds of request ----
-export const EXIT_NONE = 0;
 export const EXIT_PIO_IN = 1;
 export const EXIT_PIO_OUT = 2;
 export const EXIT_MMIO_READ = 3;

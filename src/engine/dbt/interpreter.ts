@@ -7,7 +7,7 @@ import { decode } from '../../x86/decode/decoder.js';
 import { formKey } from '../../x86/decode/form.js';
 import type { Insn } from '../../x86/insn.js';
 import { NO_REGISTER, SEG } from '../../x86/insn.js';
-import { immediateForms, semantics } from '../../x86/semantics/index.js';
+import { semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
 import { HandlerLowering, type HandlerTypes } from './handler.js';
 import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
@@ -97,7 +97,6 @@ export class Interpreter {
       if (op.kind === 'mem') form += (op.index !== NO_REGISTER ? 'x' : 'm') + op.seg;
       // The handler names the segment; ES CS SS DS are alike where they are flat.
       if (op.kind === 'mem' && (op.seg >= SEG.fs || (modes & (S.KEY_FLAT | S.KEY_CODE64)) === 0)) form += `s${op.seg}`;
-      if (op.kind === 'imm' && immediateForms.has(insn.mnemonic)) form += '#' + op.value;
     }
     let index = this.forms.get(form);
     if (index === undefined) {
@@ -113,13 +112,12 @@ export class Interpreter {
   flush(): void {
     if (this.pending.length === 0) return;
     const first = (this.pending[0] as PendingForm).index;
-    const bodies = this.pending.map(({ insn, key }) => (l: HandlerLowering): FunctionBody => {
+    const bodies = this.pending.map(({ insn }) => (l: HandlerLowering): FunctionBody => {
       let definition = semantics[insn.mnemonic];
       if (definition === undefined) {
         this.undefinedMnemonics.add(insn.mnemonic);
         definition = semantics['ud'] as NonNullable<typeof definition>;
       }
-      void key;
       return l.instruction(insn, definition);
     });
     const keys = this.pending.map((p) => p.key);

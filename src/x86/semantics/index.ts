@@ -50,6 +50,3 @@ export function endsBlock(i: Insn): boolean {
   const dst = i.operands[0];
   return dst?.kind === 'reg' && (dst.file === 'seg' || dst.file === 'cr' || dst.file === 'dr');
 }
-
-/** Mnemonics whose definitions look at an immediate's value: the interpreter makes a handler for each value. */
-export const immediateForms: ReadonlySet<string> = new Set<string>();
