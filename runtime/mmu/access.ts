@@ -29,17 +29,14 @@ import {
   PAGE_WRITES_MASK,
   PAGE_WRITES_ONE,
   RAM,
-  RAM_SIZE,
   STATUS,
   STATUS_CODE_WRITE,
 } from '../../src/x86/state';
 import { matchDataBreakpoint } from '../system/breakpoint';
 import { answer, request } from '../system/exit';
+import { backing, DEVICE } from './backing';
 import { fetchView, fill, readView, slotOf, writeView } from './tlb';
 import { walk, walkGlobal, walkGpa, walkShift, walkWritable } from './walk';
-
-/** `locate` found no RAM: the access goes to the bus at `walkGpa`. Never a host address: those lie above RAM. */
-const DEVICE: usize = 1;
 
 function count(offset: usize): void {
   store<u64>(CPU_BASE + offset, load<u64>(CPU_BASE + offset) + 1);
@@ -50,19 +47,20 @@ function count(offset: usize): void {
   return load<i32>(CPU_BASE + STATUS) != 0;
 }
 
-/** Host address of one byte after a walk: 0 (fault recorded), DEVICE, or its linear-memory address. Fills the TLB. */
+/**
+ * Host address of one byte after a walk: 0 (fault recorded), DEVICE (the access goes to the bus at `walkGpa`), or its
+ * linear-memory address. Fills the TLB, except with pages that are read from one place and written to another.
+ */
 function locate(gva: u64, access: i32, mmu: i32): usize {
   count(COUNT_TLB_MISS);
   if (!walk(gva, access, mmu)) return 0;
-  const gpa = walkGpa;
-  if (gpa >= <u64>load<u32>(CPU_BASE + RAM_SIZE)) return DEVICE;
-  const frame = <usize>(gpa >> 12);
+  const host = backing(walkGpa, access == ACCESS_WRITE);
+  if (host == DEVICE) return DEVICE;
+  const frame = (host - RAM) >> 12;
   const attributes = load<u8>(PAGE_ATTRIBUTES + frame);
-  if ((attributes & PAGE_DEVICE) != 0) return DEVICE;
-  const host = RAM + <usize>gpa;
   const write = access == ACCESS_WRITE || access == ACCESS_MODIFY;
   if (write) store<u8>(PAGE_ATTRIBUTES + frame, attributes | PAGE_DIRTY);
-  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) == 0) {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) == 0 && (attributes & PAGE_DEVICE) == 0) {
     fill(readView(mmu), gva, host, walkGlobal, walkShift);
     if (write && walkWritable && (attributes & (PAGE_HAS_CODE | PAGE_READ_ONLY)) == 0) {
       fill(writeView(mmu), gva, host, walkGlobal, walkShift);
@@ -300,9 +298,8 @@ export function fetchHost(gva: u64): u32 {
   const offset = gva - load<u64>(entry);
   if (offset < 4096) return load<u32>(entry + 8) + <u32>offset;
   if (!walk(gva, ACCESS_FETCH, user ? MMU_USER : MMU_SUPERVISOR)) return 0;
-  if (walkGpa >= <u64>load<u32>(CPU_BASE + RAM_SIZE)) return <u32>DEVICE;
-  if ((load<u8>(PAGE_ATTRIBUTES + <usize>(walkGpa >> 12)) & PAGE_DEVICE) != 0) return <u32>DEVICE;
-  const host = RAM + <usize>walkGpa;
+  const host = backing(walkGpa, false);
+  if (host == DEVICE) return <u32>DEVICE;
   fill(fetchView(user), gva, host, walkGlobal, walkShift);
   return <u32>host;
 }

@@ -11,12 +11,14 @@ import {
   EFER,
   MMU_SUPERVISOR_SMAP,
   MMU_USER,
+  PAGE_ATTRIBUTES,
+  PAGE_READ_ONLY,
   PDPTE,
   PHYSICAL_BITS,
   RAM,
-  RAM_SIZE,
 } from '../../src/x86/state';
 import { raiseError } from '../system/raise';
+import { backing, DEVICE, gated } from './backing';
 
 /** Guest physical address of the byte asked for. */
 export let walkGpa: u64 = 0;
@@ -56,17 +58,18 @@ const ERROR_FETCH: u32 = 16;
   return load<u64>(CPU_BASE + offset);
 }
 
-// Page tables outside RAM read as all ones: reserved bits set.
+// Page tables outside of memory read as all ones: reserved bits set.
 function readEntry64(gpa: u64): u64 {
-  if (gpa + 8 > <u64>load<u32>(CPU_BASE + RAM_SIZE)) return ~0;
-  return load<u64>(RAM + <usize>gpa);
+  const host = backing(gated(gpa), false);
+  return host == DEVICE ? ~0 : load<u64>(host);
 }
 function readEntry32(gpa: u64): u64 {
-  if (gpa + 4 > <u64>load<u32>(CPU_BASE + RAM_SIZE)) return ~0;
-  return <u64>load<u32>(RAM + <usize>gpa);
+  const host = backing(gated(gpa), false);
+  return host == DEVICE ? ~0 : <u64>load<u32>(host);
 }
 function orEntry(gpa: u64, bits: u64): void {
-  const at = RAM + <usize>gpa;
+  const at = backing(gated(gpa), true);
+  if (at == DEVICE || (load<u8>(PAGE_ATTRIBUTES + ((at - RAM) >> 12)) & PAGE_READ_ONLY) != 0) return;
   store<u8>(at, load<u8>(at) | <u8>bits);
 }
 
@@ -134,7 +137,7 @@ function finish(
   const want = write ? A | D : A;
   if ((entry & want) != want) orEntry(at, want);
   const offsetMask = ((<u64>1) << (<u64>shift)) - 1;
-  walkGpa = (frame & ~offsetMask) | (gva & offsetMask);
+  walkGpa = gated((frame & ~offsetMask) | (gva & offsetMask));
   walkShift = shift;
   walkGlobal = (entry & G) != 0 && (reg(CR4) & CR4_PGE) != 0;
   const dirty = write || (entry & D) != 0;
@@ -198,7 +201,7 @@ export function walk(gva: u64, access: i32, mmu: i32): bool {
   store<u64>(CPU_BASE + COUNT_PAGE_WALK, load<u64>(CPU_BASE + COUNT_PAGE_WALK) + 1);
   usedCount = 0;
   if ((reg(CR0) & CR0_PG) == 0) {
-    walkGpa = gva & 0xffffffff;
+    walkGpa = gated(gva & 0xffffffff);
     walkWritable = true;
     walkGlobal = false;
     walkShift = 12;

@@ -13,11 +13,10 @@ import {
   EXIT_REQUEST,
   PDPTE,
   PHYSICAL_BITS,
-  RAM,
-  RAM_SIZE,
   SEG_CS,
   SEG_TR,
 } from '../../src/x86/state';
+import { backing, DEVICE, gated } from '../mmu/backing';
 import { flushTlb } from '../mmu/tlb';
 import { ATTR_L, ATTR_UNUSABLE, attributes, cpl, isCode64, isLong } from './cpu';
 import { updateKey } from './key';
@@ -107,9 +106,9 @@ function isPaePaging(cr0: u64, cr4: u64, efer: u64): boolean {
 }
 
 function readPdpte(table: u64, index: i32): u64 {
-  const gpa = table + ((index as u64) << 3);
-  // guest-controlled: CR3 may point anywhere; outside RAM the bus reads as ones.
-  return gpa + 8 <= (load<u32>(CPU_BASE + RAM_SIZE) as u64) ? load<u64>(RAM + (gpa as usize)) : u64.MAX_VALUE;
+  // guest-controlled: CR3 may point anywhere; outside of memory the bus reads as ones.
+  const host = backing(gated(table + ((index as u64) << 3)), false);
+  return host == DEVICE ? u64.MAX_VALUE : load<u64>(host);
 }
 
 /** Loads and checks the four PDPTEs at `cr3`; 0 or a status. */

@@ -41,6 +41,11 @@ export interface VmEntry {
   readonly requestInterruptWindow: boolean;
   /** Nanoseconds the guest may run before `preempted`. */
   readonly sliceNs: number;
+  /**
+   * Only finish the instruction that waits for `answer` and leave, with `preempted` or its next question: after
+   * `preempted` nothing is owed and `Vcpu.save` tells everything.
+   */
+  readonly settle?: boolean;
 }
 
 /** Engine-neutral processor state. 64-bit values are bigint: this is an edge, never a hot path. */
@@ -68,10 +73,22 @@ export interface CpuState {
   efer: bigint;
   xcr0: bigint;
   dr: bigint[];
-  /** MSR number -> value, of the MSRs the processor owns. */
+  /** The four PDPTE registers of PAE paging; absent: zero. SDM Vol. 3A, "PDPTE Registers". */
+  pdptes?: bigint[];
+  /**
+   * MSR number -> value, of the MSRs the processor owns. IA32_TIME_STAMP_COUNTER is the guest's reading: a load lets the
+   * counter go on from there. Absent ones stay as they are.
+   */
   msrs: Map<number, bigint>;
   /** FXSAVE64 image, 512 bytes. */
   fxsave: Uint8Array;
+  /** What that form leaves out: the selectors of the last x87 instruction and operand. */
+  fpuCs?: number;
+  fpuDs?: number;
+  /** XSTATE_BV of the XSAVE header; absent: x87 and SSE are in use. */
+  xstateBv?: bigint;
+  /** DR6 bits of breakpoints met whose #DB is still to come; absent: none. */
+  pendingDebug?: number;
   halted: boolean;
   interruptShadow: boolean;
   nmiBlocked: boolean;
@@ -83,10 +100,25 @@ export interface Vcpu {
   /** Task priority, bits 7:4 of the local APIC's TPR (CR8 is the same register). */
   tpr: number;
   run(entry: VmEntry): VmExit;
+  /** Exact while no exit's answer is owed. The DPL in SS's attributes is the CPL. */
   save(): CpuState;
   load(state: CpuState): void;
   /** Counters by group and name, for --stats. */
   statistics(): Record<string, Record<string, number>>;
+}
+
+/** What the chipset decides about guest-physical memory. A change takes effect behind the instruction that made it. */
+export interface PhysicalMap {
+  /** A part of 0xc0000-0xfffff, whole 16 KiB: what reads and writes reach. At the start everything is RAM. */
+  shadow(base: number, sizeBytes: number, access: ShadowAccess): void;
+  /** The A20 gate: closed, address bit 20 is zero. */
+  a20(isOpen: boolean): void;
+}
+
+/** Where RAM does not answer, reads see the end of the firmware's ROM (or the bus below it) and writes go nowhere. */
+export interface ShadowAccess {
+  readonly readsRam: boolean;
+  readonly writesRam: boolean;
 }
 
 export interface Engine {

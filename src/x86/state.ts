@@ -13,7 +13,7 @@
  *   0x0030_0000  1 MiB    page attributes, one byte per guest page frame
  *   0x0040_0000  52 MiB   decoded blocks (records of the interpreter)
  *   0x0380_0000  8 MiB    code bitmap: u64 per guest page frame, bit n = 64-byte chunk n holds translated code
- *   0x0400_0000  ...      guest RAM, GPA 0 first
+ *   0x0400_0000  ...      guest RAM, GPA 0 first; behind it the firmware's ROM
  */
 
 export const CPU_BASE = 0x10000;
@@ -176,6 +176,18 @@ export const CPUID_COUNT = 4488;
 export const CPUID_TABLE = 4608;
 export const CPUID_ENTRY_SIZE = 24;
 export const CPUID_CAPACITY = 128;
+/** u32, bytes of the firmware's ROM; it ends at 4 GiB and lies behind guest RAM in linear memory. Whole pages. */
+export const ROM_SIZE = 7680;
+/** u64, address bits that are held at zero: bit 20 while the A20 gate is closed. */
+export const ADDRESS_CLOSED = 7688;
+/** One byte per page of 0xc0000-0xfffff, for those whose attributes say PAGE_DEVICE: SHADOW_*. */
+export const SHADOW = 7744;
+export const SHADOW_BASE = 0xc0000;
+export const SHADOW_END = 0x100000;
+/** From here on the ROM's last 128 KiB answer where RAM does not. */
+export const SHADOW_ROM_BASE = 0xe0000;
+/** Reads go to the ROM or to nowhere, writes to RAM. */
+export const SHADOW_WRITE_RAM = 1;
 
 /** i32, an interrupt waits for IF: instructions that may set IF return to the run loop (STATUS_BUDGET). Set by the vCPU's own run loop. */
 export const INTERRUPT_WANTED = 4496;

@@ -2,6 +2,7 @@
 import * as S from '../../x86/state.js';
 import { writeCpuidTable } from '../../x86/system/cpuid-profile.js';
 import type { Engine } from '../engine.js';
+import { DbtPhysicalMap } from './physical-map.js';
 import { type DbtOptions, DbtVcpu } from './vcpu.js';
 
 const WASM_PAGE = 65536;
@@ -20,9 +21,9 @@ export interface DbtHost {
   random(): number;
 }
 
-/** Linear memory for a VM with `ramBytes` of guest RAM: control area and RAM, populated by the host on first touch. */
-export function createVmMemory(ramBytes: number): WebAssembly.Memory {
-  const pages = Math.ceil((S.RAM + ramBytes) / WASM_PAGE);
+/** Linear memory for a VM with `ramBytes` of guest RAM: control area, RAM and ROM, populated by the host on first touch. */
+export function createVmMemory(ramBytes: number, romBytes = 0): WebAssembly.Memory {
+  const pages = Math.ceil((S.RAM + ramBytes + romBytes) / WASM_PAGE);
   return new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
 }
 
@@ -33,16 +34,19 @@ export function guestRam(memory: WebAssembly.Memory, ramBytes: number): Uint8Arr
 export class DbtEngine implements Engine {
   readonly name = 'dbt';
   readonly memory: WebAssembly.Memory;
+  readonly map: DbtPhysicalMap;
   private readonly runtime: WebAssembly.Module;
   private readonly options: DbtOptions;
   private readonly host: DbtHost;
 
+  /** `rom` ends at 4 GiB: whole pages, and the memory has room for them behind RAM. */
   constructor(
     memory: WebAssembly.Memory,
     ramBytes: number,
     runtime: WebAssembly.Module,
     options: DbtOptions,
     host: DbtHost,
+    rom?: Uint8Array,
   ) {
     this.memory = memory;
     this.runtime = runtime;
@@ -55,6 +59,8 @@ export class DbtEngine implements Engine {
     view.setBigUint64(S.CPU_BASE + S.MISC_ENABLE, MISC_ENABLE_RESET, true);
     const attributes = new Uint8Array(memory.buffer, S.PAGE_ATTRIBUTES, ramBytes / PAGE);
     attributes.fill(S.PAGE_DEVICE, VGA_WINDOW.first / PAGE, Math.floor(VGA_WINDOW.last / PAGE) + 1);
+    this.map = new DbtPhysicalMap(memory);
+    if (rom !== undefined) this.map.loadRom(rom);
   }
 
   createVcpu(index: number): DbtVcpu {
@@ -65,7 +71,9 @@ export class DbtEngine implements Engine {
       random: () => this.host.random(),
     };
     const instance = new WebAssembly.Instance(this.runtime, { env });
-    return new DbtVcpu(this.memory, instance.exports, this.options, () => this.host.now());
+    const vcpu = new DbtVcpu(this.memory, instance.exports, this.options, () => this.host.now());
+    this.map.vcpu = vcpu;
+    return vcpu;
   }
 
   close(): void {}

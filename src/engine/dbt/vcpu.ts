@@ -30,6 +30,7 @@ export interface RuntimeExports extends WebAssembly.Exports {
   dropWrites(host: number): void;
   flushAll(): void;
   computeFlags(): number;
+  tscValue(): bigint;
   loadSlow(linear: bigint, size: number): bigint;
 }
 
@@ -87,6 +88,7 @@ export class DbtVcpu implements Vcpu {
   private retired = 0;
   /** An exception was delivered since this was cleared. */
   private delivered = false;
+  private remappings: (() => void)[] = [];
   /** The delivery that waits for the machine's answer. */
   private delivery: (() => number) | undefined;
 
@@ -126,6 +128,23 @@ export class DbtVcpu implements Vcpu {
     this.setWord(S.CR8, (value >> 4) & 15);
   }
 
+  /** Changes the physical map, once the instruction that asked for it has retired. */
+  remapBy(change: () => void): void {
+    this.remappings.push(change);
+    if (this.owed === 'nothing') this.remap();
+  }
+  private remap(): void {
+    if (this.remappings.length === 0) return;
+    for (const change of this.remappings) change();
+    this.remappings = [];
+    this.runtime.flushAll();
+  }
+
+  /** A device wrote guest memory: what was decoded from there is stale. */
+  written(gpa: number, sizeBytes: number): void {
+    this.cache.invalidate(gpa, sizeBytes);
+  }
+
   /** Asks the vCPU to leave at its next block; may be called from any thread that shares the memory. */
   kick(): void {
     Atomics.store(this.i32, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, 1);
@@ -135,7 +154,9 @@ export class DbtVcpu implements Vcpu {
     if (this.owed !== 'nothing') {
       const exit = this.replay(entry.answer);
       if (exit !== undefined) return exit;
+      this.remap();
     }
+    if (entry.settle === true) return NO_MORE;
     if (entry.vector !== undefined) {
       this.setWord(S.HALTED, 0);
       const { vector } = entry;
@@ -383,14 +404,15 @@ export class DbtVcpu implements Vcpu {
   }
 
   save(): CpuState {
-    return saveCpuState(this.view, this.runtime.computeFlags);
+    return saveCpuState(this.view, this.runtime);
   }
   load(state: CpuState): void {
-    loadCpuState(this.view, state);
+    loadCpuState(this.view, state, this.runtime);
     this.runtime.updateKey();
     this.runtime.flushAll();
     this.setWord(S.LOG_COUNT, 0);
     this.owed = 'nothing';
+    this.delivery = undefined;
   }
 
   /**
