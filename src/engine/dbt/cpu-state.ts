@@ -3,18 +3,27 @@ import * as S from '../../x86/state.js';
 import type { CpuState, SegmentState } from '../engine.js';
 
 const SEGMENTS = 8;
+const SS_DPL = 0x60;
+const TSC = 0x10;
+/** x87 and SSE always count as in use. */
+const XSTATE_IN_USE = 3n;
 const STATUS_FLAGS = 0x8d5n;
 const MXCSR_MASK = 0xffff;
 
 /** MSRs the processor owns: number -> offset in the state. SDM Vol. 4. */
 const OWNED_MSRS: readonly (readonly [number, number])[] = [
-  [0x10, S.TSC_OFFSET],
+  [0x3b, S.TSC_ADJUST],
+  [0x8b, S.UCODE_REV],
   [0x174, S.SYSENTER_CS],
   [0x175, S.SYSENTER_ESP],
   [0x176, S.SYSENTER_EIP],
+  [0x17a, S.MCG_STATUS],
   [0x1a0, S.MISC_ENABLE],
   [0x1d9, S.DEBUGCTL],
   [0x277, S.PAT],
+  ...Array.from({ length: 16 }, (_, n) => [0x200 + n, S.MTRR_VARIABLE + 8 * n] as const),
+  ...[0x250, 0x258, 0x259].map((msr, n) => [msr, S.MTRR_FIXED + 8 * n] as const),
+  ...Array.from({ length: 8 }, (_, n) => [0x268 + n, S.MTRR_FIXED + 24 + 8 * n] as const),
   [0x2ff, S.MTRR_DEF_TYPE],
   [0x48, S.SPEC_CTRL],
   [0xc0000081, S.STAR],
@@ -25,9 +34,14 @@ const OWNED_MSRS: readonly (readonly [number, number])[] = [
   [0xc0000103, S.TSC_AUX],
 ];
 
-export type StatusFlags = () => number;
+/** What of the state only the runtime can tell. */
+export interface StateRoutines {
+  /** The six status flags, in their places. */
+  computeFlags(): number;
+  tscValue(): bigint;
+}
 
-export function saveCpuState(view: DataView, statusFlags: StatusFlags): CpuState {
+export function saveCpuState(view: DataView, routines: StateRoutines): CpuState {
   const u64 = (offset: number): bigint => view.getBigUint64(S.CPU_BASE + offset, true);
   const u32 = (offset: number): number => view.getUint32(S.CPU_BASE + offset, true);
   const segments: SegmentState[] = [];
@@ -40,10 +54,12 @@ export function saveCpuState(view: DataView, statusFlags: StatusFlags): CpuState
       selector: u32(at + S.SEGMENT_SELECTOR),
     });
   }
+  const stack = segments[S.SEG_SS] as SegmentState;
+  stack.attributes = (stack.attributes & ~SS_DPL) | (u32(S.CPL) << 5);
   return {
     gpr: Array.from({ length: 16 }, (_, n) => u64(S.GPR + 8 * n)),
     rip: u64(S.RIP),
-    rflags: u64(S.RFLAGS) | BigInt(statusFlags()),
+    rflags: u64(S.RFLAGS) | BigInt(routines.computeFlags()),
     segments,
     gdtr: { base: u64(S.GDTR_BASE), limit: u32(S.GDTR_LIMIT) },
     idtr: { base: u64(S.IDTR_BASE), limit: u32(S.IDTR_LIMIT) },
@@ -55,15 +71,23 @@ export function saveCpuState(view: DataView, statusFlags: StatusFlags): CpuState
     efer: u64(S.EFER),
     xcr0: u64(S.XCR0),
     dr: Array.from({ length: 8 }, (_, n) => u64(S.DR + 8 * n)),
-    msrs: new Map(OWNED_MSRS.map(([msr, offset]) => [msr, u64(offset)])),
+    pdptes: Array.from({ length: 4 }, (_, n) => u64(S.PDPTE + 8 * n)),
+    msrs: new Map([
+      [TSC, BigInt.asUintN(64, routines.tscValue())],
+      ...OWNED_MSRS.map(([msr, offset]) => [msr, u64(offset)] as const),
+    ]),
     fxsave: saveFpu(view),
+    fpuCs: view.getUint16(S.CPU_BASE + S.FPU_CS, true),
+    fpuDs: view.getUint16(S.CPU_BASE + S.FPU_DS, true),
+    xstateBv: XSTATE_IN_USE,
+    pendingDebug: u32(S.PENDING_DEBUG),
     halted: u32(S.HALTED) !== 0,
     interruptShadow: u32(S.INTERRUPT_SHADOW) !== 0,
     nmiBlocked: u32(S.NMI_BLOCKED) !== 0,
   };
 }
 
-export function loadCpuState(view: DataView, state: CpuState): void {
+export function loadCpuState(view: DataView, state: CpuState, routines: StateRoutines): void {
   const u64 = (offset: number, v: bigint): void => view.setBigUint64(S.CPU_BASE + offset, BigInt.asUintN(64, v), true);
   const u32 = (offset: number, v: number): void => view.setUint32(S.CPU_BASE + offset, v >>> 0, true);
   for (const [n, v] of state.gpr.entries()) u64(S.GPR + 8 * n, v);
@@ -90,11 +114,20 @@ export function loadCpuState(view: DataView, state: CpuState): void {
   u64(S.EFER, state.efer);
   u64(S.XCR0, state.xcr0);
   for (const [n, v] of state.dr.entries()) u64(S.DR + 8 * n, v);
+  for (let n = 0; n < 4; n++) u64(S.PDPTE + 8 * n, state.pdptes?.[n] ?? 0n);
   for (const [msr, offset] of OWNED_MSRS) {
     const v = state.msrs.get(msr);
     if (v !== undefined) u64(offset, v);
   }
+  const tsc = state.msrs.get(TSC);
+  if (tsc !== undefined) {
+    const offset = view.getBigUint64(S.CPU_BASE + S.TSC_OFFSET, true);
+    u64(S.TSC_OFFSET, offset + tsc - routines.tscValue());
+  }
   loadFpu(view, state.fxsave);
+  view.setUint16(S.CPU_BASE + S.FPU_CS, state.fpuCs ?? 0, true);
+  view.setUint16(S.CPU_BASE + S.FPU_DS, state.fpuDs ?? 0, true);
+  u32(S.PENDING_DEBUG, state.pendingDebug ?? 0);
   u32(S.HALTED, state.halted ? 1 : 0);
   u32(S.INTERRUPT_SHADOW, state.interruptShadow ? 1 : 0);
   u32(S.NMI_BLOCKED, state.nmiBlocked ? 1 : 0);
