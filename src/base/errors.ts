@@ -15,6 +15,8 @@ export const EXIT_CODE = {
 export type ErrorCode =
   /** A guest file is truncated, foreign, damaged or asks for what this machine does not have. */
   | 'bad-image'
+  /** A saved state is truncated, damaged, of another version, or of another machine than the one asked for. */
+  | 'bad-state'
   /** The guest's files do not fit into the guest's memory. */
   | 'out-of-memory'
   /** The command or an option of the API was used wrongly. */
@@ -44,6 +46,13 @@ export class TrapezeError extends Error {
 export class BadImageError extends TrapezeError {
   constructor(message: string, options?: ErrorOptions) {
     super('bad-image', message, EXIT_CODE.BAD_INPUT, options);
+  }
+}
+
+/** A saved state that cannot be loaded. */
+export class StateError extends TrapezeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('bad-state', message, EXIT_CODE.BAD_INPUT, options);
   }
 }
 
