@@ -107,6 +107,15 @@ export interface Vcpu {
   statistics(): Record<string, Record<string, number>>;
 }
 
+/** A vCPU that runs single instructions: it takes over where another engine's vCPU cannot go on. */
+export interface SteppingVcpu extends Vcpu {
+  /**
+   * The instruction at RIP, or the rest of the one that waits for `answer`; a fault is delivered. Exits as those of
+   * `run`, `preempted` when it has retired. Whatever ran in between may have changed memory.
+   */
+  stepOne(entry: VmEntry): VmExit;
+}
+
 /** What the chipset decides about guest-physical memory. A change takes effect behind the instruction that made it. */
 export interface PhysicalMap {
   /** A part of 0xc0000-0xfffff, whole 16 KiB: what reads and writes reach. At the start everything is RAM. */

@@ -1,0 +1,235 @@
+/**
+ * The engine on Linux's /dev/kvm. Guest RAM is a part of the VM's shared linear memory, the same bytes that the
+ * translating engine works on; interrupt controllers and timers are the machine's, KVM is told to leave them alone.
+ */
+import { TrapezeError } from '../../base/errors.js';
+import type { CpuidEntry } from '../../x86/system/cpuid-profile.js';
+import type { Engine, SteppingVcpu } from '../engine.js';
+import * as K from './abi.js';
+import { kvmCpuid, type MissingFeature, readCpuidTable, writeCpuidTable } from './cpuid.js';
+import * as L from './layout.js';
+import { Lease } from './lease.js';
+import { EACCES, EBUSY, ENOENT, EPERM, type System } from './system.js';
+import { KvmVcpu } from './vcpu.js';
+
+const DEVICE = '/dev/kvm';
+const PAGE = 4096;
+/** The VGA window is no RAM. */
+const DEVICE_WINDOW = { first: 0xa0000, end: 0xc0000 };
+const MAX_CPUID_ENTRIES = 256;
+
+export interface KvmEngineOptions {
+  readonly system: System;
+  /** Nanoseconds, monotonic. */
+  now(): number;
+  /** Where to note what has been taken from the operating system. */
+  readonly lease?: SharedArrayBuffer | undefined;
+  /** Runs the instructions that KVM refuses; without it they end the guest. */
+  readonly stepper?: ((index: number) => SteppingVcpu) | undefined;
+  /** The TSC's frequency where this host's KVM can choose it. */
+  readonly tscHz?: number | undefined;
+  /** Default: the profile of the translating engine. */
+  readonly profile?: readonly CpuidEntry[];
+}
+
+interface Slot {
+  readonly gpa: number;
+  readonly size: number;
+}
+
+export class KvmEngine implements Engine {
+  readonly name = 'kvm';
+  /** What of the profile this host's KVM has not. */
+  readonly missing: readonly MissingFeature[];
+  /** The TSC's frequency as the guest sees it. */
+  readonly tscHz: number;
+  private readonly options: KvmEngineOptions;
+  private readonly lease: Lease;
+  private readonly kvm: number;
+  private readonly vm: number;
+  private readonly slots: readonly Slot[];
+  private readonly memory: WebAssembly.Memory;
+  private readonly ramOffset: number;
+  private readonly cpuid: readonly CpuidEntry[];
+  private logging = false;
+
+  /** RAM is `ramBytes` of `memory` from `ramOffset` on. Throws TrapezeError where /dev/kvm cannot be used. */
+  constructor(memory: WebAssembly.Memory, ramOffset: number, ramBytes: number, options: KvmEngineOptions) {
+    const { system } = options;
+    this.options = options;
+    this.memory = memory;
+    this.ramOffset = ramOffset;
+    this.lease = new Lease(system, options.lease);
+    this.kvm = openKvm(system);
+    this.lease.kvm = this.kvm;
+    try {
+      this.vm = this.need(system.ioctl(this.kvm, K.IOCTL.CREATE_VM, 0), 'KVM_CREATE_VM');
+      this.lease.vm = this.vm;
+      this.slots = slotsOf(ramBytes);
+      const identity = new Uint8Array(new BigUint64Array([BigInt(K.IDENTITY_MAP_ADDRESS)]).buffer);
+      this.need(system.ioctlData(this.vm, K.IOCTL.SET_IDENTITY_MAP_ADDR, identity), 'KVM_SET_IDENTITY_MAP_ADDR');
+      this.need(system.ioctl(this.vm, K.IOCTL.SET_TSS_ADDR, K.TSS_ADDRESS), 'KVM_SET_TSS_ADDR');
+      this.setMemory(0);
+      this.leaveMsrsToMachine();
+      this.tscHz = this.chooseTsc(options.tscHz);
+      const { entries, missing } = kvmCpuid(this.supportedCpuid(), this.tscHz, options.profile);
+      this.cpuid = entries;
+      this.missing = missing;
+    } catch (error) {
+      this.lease.release();
+      throw error;
+    }
+  }
+
+  createVcpu(index: number): KvmVcpu {
+    if (index !== 0) throw new RangeError('the kvm engine has one vCPU so far');
+    const { system, stepper, now } = this.options;
+    const fd = this.need(system.ioctl(this.vm, K.IOCTL.CREATE_VCPU, index), 'KVM_CREATE_VCPU');
+    this.lease.vcpu = fd;
+    this.need(system.ioctlData(fd, K.IOCTL.SET_CPUID2, writeCpuidTable(this.cpuid)), 'KVM_SET_CPUID2');
+    if (this.has('TSC_CONTROL')) system.ioctl(fd, K.IOCTL.SET_TSC_KHZ, Math.round(this.tscHz / 1000));
+    const size = this.need(system.ioctl(this.kvm, K.IOCTL.GET_VCPU_MMAP_SIZE, 0), 'KVM_GET_VCPU_MMAP_SIZE');
+    const { address, buffer } = system.map(fd, size);
+    this.lease.mapped(address, size);
+    this.lease.thread = system.threadId();
+    const vcpu = new KvmVcpu(fd, buffer, system, now, stepper && (() => stepper(index)));
+    this.lease.timer = vcpu.timerId;
+    return vcpu;
+  }
+
+  has(name: K.CapabilityName): boolean {
+    return this.options.system.ioctl(this.kvm, K.IOCTL.CHECK_EXTENSION, K.CAP[name]) > 0;
+  }
+
+  /** Frees everything. The engine and its vCPU must not be used after it. */
+  close(): void {
+    this.lease.release();
+  }
+
+  startDirtyLog(): void {
+    this.logging = true;
+    this.setMemory(K.MEM_LOG_DIRTY_PAGES);
+  }
+
+  /** One bit per page of RAM that the guest has written since the last call or the start. */
+  takeDirtyLog(): Uint8Array {
+    if (!this.logging) throw new RangeError('the dirty log is not on');
+    const { system } = this.options;
+    const end = Math.max(...this.slots.map(({ gpa, size }) => gpa + size));
+    const all = new Uint8Array(Math.ceil(end / PAGE / 8));
+    for (const [n, { gpa, size }] of this.slots.entries()) {
+      const bitmap = new Uint8Array(Math.ceil(size / PAGE / 64) * 8);
+      const log = new BigUint64Array([BigInt(n), system.addressOf(bitmap)]);
+      this.need(system.ioctlData(this.vm, K.IOCTL.GET_DIRTY_LOG, new Uint8Array(log.buffer)), 'KVM_GET_DIRTY_LOG');
+      // Slots begin at multiples of eight pages.
+      all.set(bitmap.subarray(0, Math.ceil(size / PAGE / 8)), gpa / PAGE / 8);
+    }
+    return all;
+  }
+
+  private setMemory(flags: number): void {
+    const { system } = this.options;
+    const base = system.addressOf(new Uint8Array(this.memory.buffer));
+    for (const [n, { gpa, size }] of this.slots.entries()) {
+      const region = new BigUint64Array(L.MEMORY_REGION_SIZE / 8);
+      region[0] = BigInt(n) | (BigInt(flags) << 32n);
+      region[1] = BigInt(gpa);
+      region[2] = BigInt(size);
+      region[3] = base + BigInt(this.ramOffset + gpa);
+      const bytes = new Uint8Array(region.buffer);
+      this.need(system.ioctlData(this.vm, K.IOCTL.SET_USER_MEMORY_REGION, bytes), 'KVM_SET_USER_MEMORY_REGION');
+    }
+  }
+
+  /** MSRs that KVM does not know, and those that belong to the machine's local APIC, become exits. */
+  private leaveMsrsToMachine(): void {
+    const { system } = this.options;
+    if (!this.has('X86_USER_SPACE_MSR')) return;
+    const capability = new BigUint64Array(L.ENABLE_CAP_SIZE / 8);
+    capability[0] = BigInt(K.CAP.X86_USER_SPACE_MSR);
+    capability[1] = BigInt(K.MSR_EXIT_ALL);
+    this.need(system.ioctlData(this.vm, K.IOCTL.ENABLE_CAP, new Uint8Array(capability.buffer)), 'KVM_ENABLE_CAP');
+    if (!this.has('X86_MSR_FILTER')) return;
+    const filter = new Uint8Array(L.MSR_FILTER_SIZE);
+    const view = new DataView(filter.buffer);
+    // A clear bit filters the MSR.
+    const bitmap = new Uint8Array(8);
+    for (const [n, [first, count]] of K.MACHINE_MSRS.entries()) {
+      const at = L.MSR_FILTER_FIRST + n * L.MSR_FILTER_RANGE_SIZE;
+      view.setUint32(at, K.MSR_FILTER_READ_WRITE, true);
+      view.setUint32(at + 4, count, true);
+      view.setUint32(at + 8, first, true);
+      view.setBigUint64(at + 16, system.addressOf(bitmap), true);
+    }
+    this.need(system.ioctlData(this.vm, K.IOCTL.X86_SET_MSR_FILTER, filter), 'KVM_X86_SET_MSR_FILTER');
+  }
+
+  private chooseTsc(wanted: number | undefined): number {
+    if (wanted !== undefined && this.has('TSC_CONTROL')) return wanted;
+    const kHz = this.options.system.ioctl(this.vm, K.IOCTL.GET_TSC_KHZ, 0);
+    return kHz > 0 ? kHz * 1000 : this.tscOfVcpu();
+  }
+
+  /** Older kernels tell the frequency only of a vCPU; one of a VM of its own is made for that. */
+  private tscOfVcpu(): number {
+    const { system } = this.options;
+    const vm = this.need(system.ioctl(this.kvm, K.IOCTL.CREATE_VM, 0), 'KVM_CREATE_VM');
+    try {
+      const vcpu = this.need(system.ioctl(vm, K.IOCTL.CREATE_VCPU, 0), 'KVM_CREATE_VCPU');
+      const kHz = system.ioctl(vcpu, K.IOCTL.GET_TSC_KHZ, 0);
+      system.close(vcpu);
+      return this.need(kHz, 'KVM_GET_TSC_KHZ') * 1000;
+    } finally {
+      system.close(vm);
+    }
+  }
+
+  private supportedCpuid(): CpuidEntry[] {
+    const table = new Uint8Array(L.CPUID_FIRST + MAX_CPUID_ENTRIES * L.CPUID_ENTRY_SIZE);
+    new DataView(table.buffer).setUint32(0, MAX_CPUID_ENTRIES, true);
+    const { system } = this.options;
+    this.need(system.ioctlData(this.kvm, K.IOCTL.GET_SUPPORTED_CPUID, table), 'KVM_GET_SUPPORTED_CPUID');
+    return readCpuidTable(table);
+  }
+
+  private need(result: number, what: string): number {
+    return needed(result, what);
+  }
+}
+
+export function needed(result: number, what: string): number {
+  if (result >= 0) return result;
+  throw new TrapezeError(
+    'host-unsupported',
+    `this host's ${DEVICE} refused ${what} with error ${-result}; use --engine dbt`,
+  );
+}
+
+/** A descriptor of /dev/kvm with what this engine needs. Throws TrapezeError with one sentence. */
+export function openKvm(system: System): number {
+  const kvm = system.open(DEVICE);
+  if (kvm < 0) throw new TrapezeError('host-unsupported', `${whyNot(-kvm)}; use --engine dbt`);
+  const lacks = (['USER_MEMORY', 'SYNC_REGS', 'IMMEDIATE_EXIT'] as const).find((name) => {
+    const answer = system.ioctl(kvm, K.IOCTL.CHECK_EXTENSION, K.CAP[name]);
+    return name === 'SYNC_REGS' ? answer !== K.SYNC_ALL : answer <= 0;
+  });
+  const version = system.ioctl(kvm, K.IOCTL.GET_API_VERSION, 0);
+  if (version === K.KVM_API_VERSION && lacks === undefined) return kvm;
+  system.close(kvm);
+  const what = lacks === undefined ? `has API version ${version}` : `lacks KVM_CAP_${lacks}`;
+  throw new TrapezeError('host-unsupported', `this host's ${DEVICE} ${what}; use --engine dbt`);
+}
+
+function whyNot(errno: number): string {
+  if (errno === ENOENT) return `this host has no ${DEVICE}`;
+  if (errno === EACCES || errno === EPERM) return `you may not open ${DEVICE}; join its group or ask for access`;
+  if (errno === EBUSY) return `${DEVICE} is in use by another hypervisor`;
+  return `${DEVICE} cannot be opened (error ${errno})`;
+}
+
+function slotsOf(ramBytes: number): Slot[] {
+  if (ramBytes <= DEVICE_WINDOW.first) return [{ gpa: 0, size: ramBytes }];
+  const slots = [{ gpa: 0, size: DEVICE_WINDOW.first }];
+  if (ramBytes > DEVICE_WINDOW.end) slots.push({ gpa: DEVICE_WINDOW.end, size: ramBytes - DEVICE_WINDOW.end });
+  return slots;
+}

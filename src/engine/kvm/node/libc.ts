@@ -1,0 +1,164 @@
+/**
+ * The C library of this process through koffi. Loaded only when the engine is asked for; a host without koffi or of
+ * another kind never gets here. Raw system calls where C libraries differ; their numbers are x86-64's.
+ */
+import { TrapezeError } from '../../../base/errors.js';
+import { KICK_SIGNAL, type System } from '../system.js';
+
+const SYS = {
+  RT_SIGACTION: 13,
+  RT_SIGPROCMASK: 14,
+  RT_SIGTIMEDWAIT: 128,
+  GETTID: 186,
+  TIMER_CREATE: 222,
+  TIMER_SETTIME: 223,
+  TIMER_DELETE: 226,
+  TGKILL: 234,
+} as const;
+/** open(2), mmap(2), rt_sigprocmask(2), timer_create(2). */
+const O_RDWR_CLOEXEC = 0x80002;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const SIG_BLOCK = 0;
+const SIG_IGN = 1n;
+const CLOCK_MONOTONIC = 1;
+const SIGEV_THREAD_ID = 4;
+const SIGSET_SIZE = 8;
+const MAP_FAILED = 0xffffffffffffffffn;
+
+type Int = number | bigint;
+type Pointer = bigint | Uint8Array | null;
+
+/** The parts of koffi that are used. */
+interface Koffi {
+  load(path: string | null): { func(prototype: string): unknown };
+  address(buffer: Uint8Array): bigint;
+  view(address: bigint, size: number): ArrayBuffer;
+  errno(): number;
+}
+
+/** The host's libc; throws TrapezeError with one sentence where there is none. */
+export async function loadSystem(): Promise<System> {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw unsupported(`the kvm engine needs Linux on x86-64, this is ${process.platform} on ${process.arch}`);
+  }
+  let koffi: Koffi;
+  try {
+    koffi = (await import('koffi')).default as unknown as Koffi;
+  } catch (cause) {
+    throw unsupported('the kvm engine needs the optional package koffi, which is not installed', cause);
+  }
+  return systemOf(koffi);
+}
+
+function unsupported(what: string, cause?: unknown): TrapezeError {
+  return new TrapezeError('host-unsupported', `${what}; use --engine dbt`, undefined, { cause });
+}
+
+function systemOf(koffi: Koffi): System {
+  const library = koffi.load(null);
+  // Prototypes without `...`: the same registers on this processor's calling convention, and cheaper.
+  const f = {
+    open: library.func('int open(const char *path, int flags)') as (path: string, flags: number) => number,
+    close: library.func('int close(int fd)') as (fd: number) => number,
+    ioctl: library.func('int ioctl(int fd, unsigned long request, uintptr_t argument)') as (
+      fd: number,
+      request: number,
+      argument: number,
+    ) => number,
+    ioctlData: library.func('int ioctl(int fd, unsigned long request, void *argument)') as (
+      fd: number,
+      request: number,
+      argument: Uint8Array,
+    ) => number,
+    mmap: library.func('uintptr_t mmap(uintptr_t at, size_t size, int prot, int flags, int fd, long offset)') as (
+      at: Int,
+      size: number,
+      prot: number,
+      flags: number,
+      fd: number,
+      offset: number,
+    ) => Int,
+    munmap: library.func('int munmap(uintptr_t at, size_t size)') as (at: Int, size: number) => number,
+    call: library.func('long syscall(long number, long a, long b, long c, long d)') as (
+      number: number,
+      a: Int,
+      b: Int,
+      c: Int,
+      d: Int,
+    ) => Int,
+    callPointers: library.func('long syscall(long number, long a, void *b, void *c, long d)') as (
+      number: number,
+      a: Int,
+      b: Pointer,
+      c: Pointer,
+      d: Int,
+    ) => Int,
+    setTimer: library.func('long syscall(long number, long a, long b, void *c, void *d)') as (
+      number: number,
+      timer: number,
+      flags: number,
+      time: Uint8Array,
+      old: null,
+    ) => Int,
+    wait: library.func('long syscall(long number, void *set, void *info, void *timeout, long size)') as (
+      number: number,
+      set: Uint8Array,
+      info: null,
+      timeout: Uint8Array,
+      size: number,
+    ) => Int,
+  };
+  const signalSet = new Uint8Array(new BigUint64Array([1n << BigInt(KICK_SIGNAL - 1)]).buffer);
+  const noTime = new Uint8Array(16);
+  // struct itimerspec: period, then time, each of seconds and nanoseconds as u64: here as low and high halves.
+  const time = new Uint32Array(8);
+  const timeBytes = new Uint8Array(time.buffer);
+  const answer = (value: number): number => (value < 0 ? -koffi.errno() : value);
+
+  return {
+    open: (path) => answer(f.open(path, O_RDWR_CLOEXEC)),
+    close: (fd) => void f.close(fd),
+    ioctl: (fd, request, argument) => answer(f.ioctl(fd, request, argument)),
+    ioctlData: (fd, request, argument) => answer(f.ioctlData(fd, request, argument)),
+    map(fd, size) {
+      const address = BigInt(f.mmap(0, size, PROT_READ_WRITE, MAP_SHARED, fd, 0));
+      if (BigInt.asUintN(64, address) === MAP_FAILED) throw unsupported(`mmap failed with error ${koffi.errno()}`);
+      return { address, buffer: koffi.view(address, size) };
+    },
+    unmap: (address, size) => void f.munmap(address, size),
+    addressOf: (bytes) => koffi.address(bytes),
+    threadId: () => Number(f.call(SYS.GETTID, 0, 0, 0, 0)),
+    kick: (threadId) => void f.call(SYS.TGKILL, process.pid, threadId, KICK_SIGNAL, 0),
+    holdKickSignal() {
+      // Ignored, it cannot end the process when it comes late; blocked, it is kept all the same. sigaction(2), NOTES.
+      const action = new BigUint64Array([SIG_IGN, 0n, 0n, 0n]);
+      f.callPointers(SYS.RT_SIGACTION, KICK_SIGNAL, new Uint8Array(action.buffer), null, SIGSET_SIZE);
+      f.callPointers(SYS.RT_SIGPROCMASK, SIG_BLOCK, signalSet, null, SIGSET_SIZE);
+    },
+    takeKick: () => void f.wait(SYS.RT_SIGTIMEDWAIT, signalSet, null, noTime, SIGSET_SIZE),
+    createTimer() {
+      // struct sigevent: value u64, signal i32, kind i32, thread i32.
+      const event = new Int32Array(16);
+      event[2] = KICK_SIGNAL;
+      event[3] = SIGEV_THREAD_ID;
+      event[4] = Number(f.call(SYS.GETTID, 0, 0, 0, 0));
+      const id = new Int32Array(1);
+      const done = f.callPointers(
+        SYS.TIMER_CREATE,
+        CLOCK_MONOTONIC,
+        new Uint8Array(event.buffer),
+        new Uint8Array(id.buffer),
+        0,
+      );
+      if (Number(done) < 0) throw unsupported(`timer_create failed with error ${koffi.errno()}`);
+      return id[0];
+    },
+    setTimer(timer, ns) {
+      time[4] = Math.floor(ns / 1e9);
+      time[6] = Math.floor(ns % 1e9);
+      f.setTimer(SYS.TIMER_SETTIME, timer, 0, timeBytes, null);
+    },
+    deleteTimer: (timer) => void f.call(SYS.TIMER_DELETE, timer, 0, 0, 0),
+  };
+}

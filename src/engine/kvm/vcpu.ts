@@ -1,0 +1,314 @@
+/**
+ * A vCPU of Linux's KVM: one thread calls KVM_RUN, synchronously; what KVM cannot do itself comes back as an exit.
+ * Registers travel in the page shared with the kernel (KVM_CAP_SYNC_REGS): on some hosts an ioctl costs as much as an exit.
+ */
+import { TrapezeError } from '../../base/errors.js';
+import type { CpuState, SteppingVcpu, Vcpu, VmEntry, VmExit } from '../engine.js';
+import * as K from './abi.js';
+import { OwedAnswer } from './exits.js';
+import * as L from './layout.js';
+import * as R from './registers.js';
+import { SliceTimer } from './slice-timer.js';
+import { EAGAIN, EINTR, type System } from './system.js';
+
+const IF = 0x200n;
+const PREEMPTED = { kind: 'preempted' } as const;
+/** XCR0 always has x87, XSTATE_BV both. */
+const XCR0_RESET = 1n;
+const XSTATE_BOTH = 3n;
+/** An event that is half delivered gets this long to arrive before the state is told. */
+const DELIVERY_NS = 20_000;
+const EXIT_NAMES = new Map<number, string>(Object.entries(K.EXIT).map(([name, number]) => [number, name]));
+
+/** What kvm_run does not carry. */
+type Outside = Pick<CpuState, 'dr' | 'xcr0' | 'msrs' | 'fxsave' | 'xstateBv'>;
+
+export class KvmVcpu implements Vcpu {
+  private readonly fd: number;
+  private readonly system: System;
+  private readonly view: DataView;
+  private readonly timer: SliceTimer;
+  private readonly owed: OwedAnswer;
+  private readonly makeStepper: (() => SteppingVcpu) | undefined;
+  private stepper: SteppingVcpu | undefined;
+  /** The stepper is in the middle of an instruction that asks the machine. */
+  private stepping = false;
+  private halted = false;
+  /** What a load has said; undefined after an entry, when kvm_run knows. */
+  private loadedInterruptible: boolean | undefined;
+  /** The state MSRs that this host's KVM has. */
+  private msrs: readonly number[] = K.STATE_MSRS;
+  private readonly xsave = new Uint8Array(L.XSAVE_SIZE);
+  private readonly exits = new Map<number, number>();
+  private stepped = 0;
+
+  constructor(
+    fd: number,
+    run: ArrayBuffer,
+    system: System,
+    now: () => number,
+    makeStepper: (() => SteppingVcpu) | undefined,
+  ) {
+    this.fd = fd;
+    this.system = system;
+    this.view = new DataView(run);
+    this.makeStepper = makeStepper;
+    this.owed = new OwedAnswer(this.view);
+    this.view.setBigUint64(L.RUN.VALID_REGS, BigInt(K.SYNC_EVENTS), true);
+    system.holdKickSignal();
+    // KVM_RUN lets every signal in; a kick then ends it and stays pending.
+    const mask = new Uint8Array(12);
+    mask[0] = 8;
+    this.need(system.ioctlData(fd, K.IOCTL.SET_SIGNAL_MASK, mask), 'KVM_SET_SIGNAL_MASK');
+    this.timer = new SliceTimer(system, now);
+  }
+
+  get timerId(): number {
+    return this.timer.id;
+  }
+
+  get interruptible(): boolean {
+    if (this.stepping) return false;
+    return this.loadedInterruptible ?? this.view.getUint8(L.RUN.READY_FOR_INTERRUPT) !== 0;
+  }
+
+  get tpr(): number {
+    if (this.stepping && this.stepper !== undefined) return this.stepper.tpr;
+    return (Number(this.view.getBigUint64(L.RUN.CR8, true)) & 15) << 4;
+  }
+  set tpr(value: number) {
+    if (this.stepping && this.stepper !== undefined) this.stepper.tpr = value;
+    else this.view.setBigUint64(L.RUN.CR8, BigInt((value >> 4) & 15), true);
+  }
+
+  run(entry: VmEntry): VmExit {
+    if (this.stepping) {
+      const exit = this.step(entry);
+      if (exit !== undefined) return exit;
+      if (entry.settle === true) return PREEMPTED;
+    } else {
+      const next = this.owed.settle(entry.answer);
+      if (next !== undefined) return next;
+      if (entry.settle === true) return this.settle();
+    }
+    if (entry.vector !== undefined) this.inject(entry.vector);
+    this.view.setUint8(L.RUN.REQUEST_INTERRUPT_WINDOW, entry.requestInterruptWindow ? 1 : 0);
+    this.timer.arm(entry.sliceNs);
+    this.halted = false;
+    for (;;) {
+      const exit = this.enter();
+      if (exit !== undefined) return exit;
+    }
+  }
+
+  /** One KVM_RUN. Undefined: go on. */
+  private enter(): VmExit | undefined {
+    const { view } = this;
+    const result = this.system.ioctl(this.fd, K.IOCTL.RUN, 0);
+    this.loadedInterruptible = undefined;
+    if (result < 0) {
+      if (result === -EINTR) {
+        this.system.takeKick();
+        this.timer.fired();
+        this.countExit(K.EXIT.INTR);
+        return PREEMPTED;
+      }
+      if (result === -EAGAIN) return undefined;
+      throw new TrapezeError('host-unsupported', `KVM_RUN failed with error ${-result}: this host refuses the state`);
+    }
+    const reason = view.getUint32(L.RUN.EXIT_REASON, true);
+    this.countExit(reason);
+    switch (reason) {
+      case K.EXIT.IO:
+      case K.EXIT.MMIO:
+      case K.EXIT.X86_RDMSR:
+      case K.EXIT.X86_WRMSR:
+        return this.owed.ask(reason);
+      case K.EXIT.HLT:
+        this.halted = true;
+        return { kind: 'hlt' };
+      case K.EXIT.IRQ_WINDOW_OPEN:
+        return { kind: 'interrupt-window' };
+      case K.EXIT.INTR:
+      case K.EXIT.SET_TPR:
+        return PREEMPTED;
+      case K.EXIT.INTERNAL_ERROR:
+        return this.stepRefused();
+      default:
+        // Triple fault, a state the processor cannot enter, an event KVM could not deliver.
+        return { kind: 'shutdown' };
+    }
+  }
+
+  /** Finishes the instruction whose answer has been given. */
+  private settle(): VmExit {
+    const exit = this.enterAtOnce();
+    if (exit !== undefined) return exit;
+    while (R.isEventInFlight(this.view, L.RUN.EVENTS)) {
+      this.timer.arm(DELIVERY_NS);
+      const later = this.enter();
+      if (later !== undefined && later.kind !== 'preempted') return later;
+    }
+    return PREEMPTED;
+  }
+
+  /** KVM_RUN without running the guest: takes what is pending both ways. An exit where that asks again. */
+  private enterAtOnce(): VmExit | undefined {
+    const { view } = this;
+    view.setUint8(L.RUN.IMMEDIATE_EXIT, 1);
+    const result = this.system.ioctl(this.fd, K.IOCTL.RUN, 0);
+    view.setUint8(L.RUN.IMMEDIATE_EXIT, 0);
+    if (result === -EINTR) return undefined;
+    if (result < 0) {
+      throw new TrapezeError('host-unsupported', `KVM_RUN failed with error ${-result}: this host refuses the state`);
+    }
+    const reason = view.getUint32(L.RUN.EXIT_REASON, true);
+    return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.owed.ask(reason) : undefined;
+  }
+
+  private inject(vector: number): void {
+    const { view } = this;
+    const at = L.RUN.EVENTS;
+    view.setUint8(at + L.EVENTS.INTERRUPT_INJECTED, 1);
+    view.setUint8(at + L.EVENTS.INTERRUPT_NUMBER, vector);
+    view.setUint8(at + L.EVENTS.INTERRUPT_SOFT, 0);
+    view.setUint32(at + L.EVENTS.FLAGS, 0, true);
+    this.markDirty(K.SYNC_EVENTS);
+  }
+
+  private markDirty(what: number): void {
+    const { view } = this;
+    view.setBigUint64(L.RUN.DIRTY_REGS, view.getBigUint64(L.RUN.DIRTY_REGS, true) | BigInt(what), true);
+  }
+
+  // ---- instructions that KVM refuses ----
+
+  private stepRefused(): VmExit | undefined {
+    const isRefusal = this.view.getUint32(L.RUN.SUBERROR, true) === K.INTERNAL_ERROR_EMULATION;
+    if (!isRefusal || this.makeStepper === undefined) return { kind: 'shutdown' };
+    this.stepper ??= this.makeStepper();
+    this.stepper.load(this.save());
+    this.stepping = true;
+    this.stepped++;
+    return this.step({ answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: 0 });
+  }
+
+  /** One instruction, or the rest of one, elsewhere. Undefined: it has retired, and KVM has its outcome. */
+  private step(entry: VmEntry): VmExit | undefined {
+    const stepper = this.stepper as SteppingVcpu;
+    const exit = stepper.stepOne(entry);
+    if (exit.kind !== 'preempted' && exit.kind !== 'hlt') return exit;
+    this.stepping = false;
+    const after = stepper.save();
+    after.msrs.delete(K.MSR_TSC);
+    this.load(after);
+    return exit.kind === 'hlt' ? exit : undefined;
+  }
+
+  // ---- state in and out ----
+
+  save(): CpuState {
+    if (this.stepping) return (this.stepper as SteppingVcpu).save();
+    const { view } = this;
+    view.setBigUint64(L.RUN.VALID_REGS, BigInt(K.SYNC_ALL), true);
+    this.enterAtOnce();
+    view.setBigUint64(L.RUN.VALID_REGS, BigInt(K.SYNC_EVENTS), true);
+    return {
+      ...R.readRegs(view, L.RUN.REGS),
+      ...R.readSregs(view, L.RUN.SREGS),
+      ...R.readEvents(view, L.RUN.EVENTS),
+      ...this.saveOutside(),
+      cr8: view.getBigUint64(L.RUN.CR8, true),
+      halted: this.halted,
+    };
+  }
+
+  private saveOutside(): Outside {
+    const debug = new Uint8Array(L.DEBUGREGS_SIZE);
+    this.ioctl(K.IOCTL.GET_DEBUGREGS, debug, 'KVM_GET_DEBUGREGS');
+    const xcrs = new Uint8Array(L.XCRS_SIZE);
+    this.ioctl(K.IOCTL.GET_XCRS, xcrs, 'KVM_GET_XCRS');
+    this.ioctl(K.IOCTL.GET_XSAVE, this.xsave, 'KVM_GET_XSAVE');
+    return {
+      dr: R.readDebugRegisters(new DataView(debug.buffer)),
+      xcr0: new DataView(xcrs.buffer).getBigUint64(L.XCRS_FIRST + 8, true),
+      msrs: this.readMsrs(),
+      fxsave: this.xsave.slice(0, L.XSAVE_LEGACY_SIZE),
+      xstateBv: new DataView(this.xsave.buffer).getBigUint64(L.XSAVE_XSTATE_BV, true),
+    };
+  }
+
+  /** KVM stops at the first MSR it does not have: that one is never asked for again. */
+  private readMsrs(): Map<number, bigint> {
+    for (;;) {
+      const list = R.msrList(this.msrs);
+      const count = this.ioctl(K.IOCTL.GET_MSRS, list, 'KVM_GET_MSRS');
+      if (count >= this.msrs.length) return R.readMsrList(list, count);
+      this.msrs = this.msrs.filter((_, n) => n !== count);
+    }
+  }
+
+  load(state: CpuState): void {
+    const { view } = this;
+    this.stepping = false;
+    this.owed.forget();
+    this.halted = state.halted;
+    R.writeRegs(view, L.RUN.REGS, state);
+    R.writeSregs(view, L.RUN.SREGS, state);
+    R.writeEvents(view, L.RUN.EVENTS, state);
+    view.setBigUint64(L.RUN.CR8, state.cr8, true);
+    this.markDirty(K.SYNC_ALL);
+    this.loadedInterruptible = (state.rflags & IF) !== 0n && !state.interruptShadow;
+    const debug = new DataView(new ArrayBuffer(L.DEBUGREGS_SIZE));
+    R.writeDebugRegisters(debug, state.dr);
+    this.ioctl(K.IOCTL.SET_DEBUGREGS, new Uint8Array(debug.buffer), 'KVM_SET_DEBUGREGS');
+    this.loadXcr0(state.xcr0);
+    this.loadFpu(state);
+    this.loadMsrs(state.msrs);
+  }
+
+  private loadXcr0(value: bigint): void {
+    const xcrs = new DataView(new ArrayBuffer(L.XCRS_SIZE));
+    xcrs.setUint32(0, 1, true);
+    xcrs.setBigUint64(L.XCRS_FIRST + 8, value | XCR0_RESET, true);
+    this.ioctl(K.IOCTL.SET_XCRS, new Uint8Array(xcrs.buffer), 'KVM_SET_XCRS');
+  }
+
+  /** The legacy region; parts that only this host's processor has stay as the last save found them. */
+  private loadFpu({ fxsave, xstateBv }: CpuState): void {
+    const { xsave } = this;
+    xsave.set(fxsave.subarray(0, L.XSAVE_LEGACY_SIZE));
+    const header = new DataView(xsave.buffer);
+    const beyond = header.getBigUint64(L.XSAVE_XSTATE_BV, true) & ~XSTATE_BOTH;
+    const both = (xstateBv ?? XSTATE_BOTH) & XSTATE_BOTH;
+    header.setBigUint64(L.XSAVE_XSTATE_BV, beyond | both, true);
+    this.ioctl(K.IOCTL.SET_XSAVE, xsave, 'KVM_SET_XSAVE');
+  }
+
+  /** One after the other where KVM does not take them all: what it has not, no guest can see on this host. */
+  private loadMsrs(values: ReadonlyMap<number, bigint>): void {
+    let numbers = this.msrs.filter((number) => values.has(number));
+    while (numbers.length > 0) {
+      const done = this.ioctl(K.IOCTL.SET_MSRS, R.msrList(numbers, values), 'KVM_SET_MSRS');
+      numbers = numbers.slice(done + 1);
+    }
+  }
+
+  private ioctl(request: number, argument: Uint8Array, what: string): number {
+    return this.need(this.system.ioctlData(this.fd, request, argument), what);
+  }
+  private need(result: number, what: string): number {
+    if (result >= 0) return result;
+    throw new TrapezeError('host-unsupported', `this host's KVM refused ${what} with error ${-result}`);
+  }
+
+  private countExit(reason: number): void {
+    this.exits.set(reason, (this.exits.get(reason) ?? 0) + 1);
+  }
+
+  statistics(): Record<string, Record<string, number>> {
+    const exits: Record<string, number> = {};
+    for (const [reason, count] of this.exits) exits[EXIT_NAMES.get(reason) ?? `reason ${reason}`] = count;
+    return { 'KVM exits': exits, fallback: { 'instructions stepped': this.stepped } };
+  }
+}
