@@ -92,16 +92,21 @@ export function oneOf<T extends string | number>(...values: readonly T[]): Field
 
 export const flag: Field<boolean> = field('true or false', (value) => typeof value === 'boolean');
 
-/** Virtual time and spans of it stay below thirty years, so sums of a few are exact enough and never infinite. */
-const LONGEST_NS = 1e18;
+function nanoseconds(limit: number): Field<number> {
+  return field(
+    'a time in nanoseconds',
+    (value) => typeof value === 'number' && Math.abs(value) <= limit, // false for NaN
+  );
+}
 
-export const time: Field<number> = field(
-  'a time in nanoseconds',
-  (value) => typeof value === 'number' && Math.abs(value) <= LONGEST_NS,
-);
+/** Something that has happened: machines run for less than thirty years. */
+export const time = nanoseconds(1e18);
 
-/** As Timer.save tells it. */
-export const deadline: Field<number | null> = orNull(time);
+/** Something still to come, as Timer.save tells it: a counter of 64 bits may take longer than that. */
+export const deadline: Field<number | null> = orNull(nanoseconds(1e21));
+
+/** A distance between two counters of 64 bits. */
+export const offset = nanoseconds(2 ** 65);
 
 export function orNull<T>(inner: Field<T>): Field<T | null> {
   return field(`${inner.what}, or null`, (value) => value === null || inner.accepts(value));

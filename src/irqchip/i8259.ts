@@ -4,28 +4,27 @@
  * @deviation a request latched by an edge stays latched when the line falls before INTA; the chip would answer that
  * INTA with a spurious IRQ 7. IR2 of the master follows the slave's output as a level.
  */
-import { expectState, type SavedState } from '../base/state.js';
+import { bits, checkState, flag, integer, type StateOf, stateKind, u8 } from '../base/state.js';
 import * as spec from '../spec/i8259.js';
 
-export interface I8259State extends SavedState {
-  readonly kind: 'i8259';
-  readonly version: 1;
-  readonly irr: number;
-  readonly isr: number;
-  readonly imr: number;
-  readonly lines: number;
-  readonly elcr: number;
-  readonly vectorBase: number;
-  readonly lowest: number;
-  readonly initStep: number;
-  readonly icw1: number;
-  readonly autoEoi: boolean;
-  readonly rotateOnAutoEoi: boolean;
-  readonly specialMask: boolean;
-  readonly fullyNested: boolean;
-  readonly readIsr: boolean;
-  readonly poll: boolean;
-}
+const STATE = stateKind('i8259', 1, {
+  irr: u8,
+  isr: u8,
+  imr: u8,
+  lines: u8,
+  elcr: u8,
+  vectorBase: bits(0xf8),
+  lowest: bits(7),
+  initStep: integer(0, 4),
+  icw1: u8,
+  autoEoi: flag,
+  rotateOnAutoEoi: flag,
+  specialMask: flag,
+  fullyNested: flag,
+  readIsr: flag,
+  poll: flag,
+});
+export type I8259State = StateOf<typeof STATE>;
 
 export class I8259 {
   readonly #elcrMask: number;
@@ -160,22 +159,22 @@ export class I8259 {
   }
 
   restore(state: I8259State): void {
-    expectState(state, 'i8259', 1);
-    this.irr = state.irr & 0xff;
-    this.isr = state.isr & 0xff;
-    this.imr = state.imr & 0xff;
-    this.lines = state.lines & 0xff;
+    checkState(state, STATE);
+    this.irr = state.irr;
+    this.isr = state.isr;
+    this.imr = state.imr;
+    this.lines = state.lines;
     this.elcr = state.elcr & this.#elcrMask;
-    this.#vectorBase = state.vectorBase & 0xf8;
-    this.#lowest = state.lowest & 7;
-    this.#initStep = state.initStep & 7;
-    this.#icw1 = state.icw1 & 0xff;
-    this.#autoEoi = state.autoEoi === true;
-    this.#rotateOnAutoEoi = state.rotateOnAutoEoi === true;
-    this.#specialMask = state.specialMask === true;
-    this.#specialFullyNested = state.fullyNested === true;
-    this.#readIsr = state.readIsr === true;
-    this.#poll = state.poll === true;
+    this.#vectorBase = state.vectorBase;
+    this.#lowest = state.lowest;
+    this.#initStep = state.initStep;
+    this.#icw1 = state.icw1;
+    this.#autoEoi = state.autoEoi;
+    this.#rotateOnAutoEoi = state.rotateOnAutoEoi;
+    this.#specialMask = state.specialMask;
+    this.#specialFullyNested = state.fullyNested;
+    this.#readIsr = state.readIsr;
+    this.#poll = state.poll;
   }
 
   /** ICW1: clears the edge sense, the mask and the modes; IR7 gets the lowest priority. */

@@ -3,7 +3,7 @@
  * The polarity bit is stored and otherwise ignored: lines here are asserted or not, whatever their voltage.
  */
 import { type IoSize, type MmioHandler, ones } from '../base/io.js';
-import { expectState, restoreArray, type SavedState } from '../base/state.js';
+import { bits, checkState, list, type StateOf, stateKind, u8 } from '../base/state.js';
 import * as spec from '../spec/apic.js';
 
 /** Sends an interrupt message to the local APICs; false if none accepted it. */
@@ -15,15 +15,14 @@ export type SendInterrupt = (
   level: boolean,
 ) => boolean;
 
-export interface IoapicState extends SavedState {
-  readonly kind: 'ioapic';
-  readonly version: 1;
-  readonly id: number;
-  readonly select: number;
-  readonly lines: number;
-  readonly low: number[];
-  readonly high: number[];
-}
+const STATE = stateKind('ioapic', 1, {
+  id: bits(0xf),
+  select: u8,
+  lines: bits(2 ** spec.IOAPIC_PINS - 1),
+  low: list(bits(spec.RTE_LOW_WRITABLE | spec.RTE_REMOTE_IRR), spec.IOAPIC_PINS),
+  high: list(bits(0xff000000), spec.IOAPIC_PINS),
+});
+export type IoapicState = StateOf<typeof STATE>;
 
 export class Ioapic implements MmioHandler {
   readonly #send: SendInterrupt;
@@ -100,16 +99,12 @@ export class Ioapic implements MmioHandler {
   }
 
   restore(state: IoapicState): void {
-    expectState(state, 'ioapic', 1);
-    this.#id = state.id & 0xf;
-    this.#select = state.select & 0xff;
-    this.#lines = state.lines & 0xffffff;
-    restoreArray(this.#low, state.low);
-    restoreArray(this.#high, state.high);
-    for (let pin = 0; pin < spec.IOAPIC_PINS; pin++) {
-      this.#low[pin] &= spec.RTE_LOW_WRITABLE | spec.RTE_REMOTE_IRR;
-      this.#high[pin] &= 0xff000000;
-    }
+    checkState(state, STATE);
+    this.#id = state.id;
+    this.#select = state.select;
+    this.#lines = state.lines;
+    this.#low.set(state.low);
+    this.#high.set(state.high);
   }
 
   #readRegister(): number {

@@ -9,7 +9,7 @@
 import type { Clock } from '../base/clock.js';
 import type { MmioHandler, MsrHandler } from '../base/io.js';
 import { type IoSize, ones } from '../base/io.js';
-import { expectState, type SavedState, StateError } from '../base/state.js';
+import { checkState, list, part, StateError, type StateOf, stateKind } from '../base/state.js';
 import type { TimerQueue } from '../base/timer-queue.js';
 import * as spec from '../spec/apic.js';
 import { Ioapic, type IoapicState } from './ioapic.js';
@@ -36,13 +36,15 @@ export interface IrqchipOptions {
   readonly x2apic?: boolean;
 }
 
-export interface IrqchipState extends SavedState {
-  readonly kind: 'irqchip';
-  readonly version: 1;
-  readonly pic: PicState;
-  readonly ioapic: IoapicState;
-  readonly lapics: LapicState[];
-}
+/** More processors than there are local APIC IDs. */
+const MOST_VCPUS = 255;
+
+const STATE = stateKind('irqchip', 1, {
+  pic: part<PicState>(),
+  ioapic: part<IoapicState>(),
+  lapics: list(part<LapicState>(), 1, MOST_VCPUS),
+});
+export type IrqchipState = StateOf<typeof STATE>;
 
 const ISA_IRQS = 16;
 
@@ -222,9 +224,16 @@ export class Irqchip implements ApicFabric {
 
   /** After the devices, which drive their lines again: the controllers' own latches win. */
   restore(state: IrqchipState): void {
-    expectState(state, 'irqchip', 1);
-    if (!Array.isArray(state.lapics) || state.lapics.length !== this.lapics.length) {
-      throw new StateError(`saved state has another number of processors than this machine's ${this.lapics.length}`);
+    checkState(state, STATE);
+    if (state.lapics.length !== this.lapics.length) {
+      throw new StateError(
+        `the saved state is of a machine with ${state.lapics.length} processors, this one has ${this.lapics.length}`,
+      );
+    }
+    for (const lapic of state.lapics) {
+      if (!this.#isApicBase(lapic.apicBase)) {
+        throw new StateError('the saved state of lapic is damaged: apicBase is no register base of this machine');
+      }
     }
     // In the direction of the wires, so that an edge made by restoring one is overwritten by the next.
     this.pic.restore(state.pic);
@@ -283,15 +292,19 @@ export class Irqchip implements ApicFabric {
     return lapic?.enabled && !lapic.x2apic && apicPage(lapic) === base ? lapic : undefined;
   }
 
+  #isApicBase(value: number): boolean {
+    const flags = value % spec.APIC_PAGE_SIZE;
+    const allowed = spec.APIC_BASE_BSP | spec.APIC_BASE_ENABLE | (this.#x2apic ? spec.APIC_BASE_EXTD : 0);
+    const isExtended = (flags & spec.APIC_BASE_EXTD) !== 0;
+    return (flags & ~allowed) === 0 && (!isExtended || (flags & spec.APIC_BASE_ENABLE) !== 0);
+  }
+
   /** SDM Vol. 3A, "Local APIC Status and Location" and "x2APIC State Transitions". */
   #writeApicBase(lapic: Lapic, value: bigint): boolean {
     const next = Number(value & 0xfffffffffffffn);
-    const flags = next % spec.APIC_PAGE_SIZE;
-    const allowed = spec.APIC_BASE_BSP | spec.APIC_BASE_ENABLE | (this.#x2apic ? spec.APIC_BASE_EXTD : 0);
-    if (value >= 1n << 40n || (flags & ~allowed) !== 0) return false;
-    const enable = (flags & spec.APIC_BASE_ENABLE) !== 0;
-    const extended = (flags & spec.APIC_BASE_EXTD) !== 0;
-    if (extended && !enable) return false;
+    if (value >= 1n << 40n || !this.#isApicBase(next)) return false;
+    const enable = (next & spec.APIC_BASE_ENABLE) !== 0;
+    const extended = (next & spec.APIC_BASE_EXTD) !== 0;
     if (lapic.x2apic && enable && !extended) return false;
     if (!lapic.enabled && extended) return false;
     if (lapic.enabled && !enable) lapic.init();

@@ -3,13 +3,23 @@
  * Counts never tick: they are computed from the time at which the initial count was written.
  */
 import type { Clock } from '../base/clock.js';
-import { finite } from '../base/state.js';
+import { bits, checkFields, deadline, offset, oneOf, time, u32, u64Text } from '../base/state.js';
 import { nextPeriodicDeadline, type Timer, type TimerQueue } from '../base/timer-queue.js';
 import * as spec from '../spec/apic.js';
 
 const CRYSTAL_NS = 1e9 / spec.APIC_TIMER_HZ;
 /** A shorter period would leave the guest no time for anything but the interrupt. */
 const MINIMUM_PERIOD_NS = 20_000;
+
+const FIELDS = {
+  mode: oneOf(spec.LVT_TIMER_ONE_SHOT, spec.LVT_TIMER_PERIODIC, spec.LVT_TIMER_TSC_DEADLINE),
+  initialCount: u32,
+  divide: bits(0xb),
+  startNs: time,
+  tscDeadline: u64Text,
+  tscOffset: offset,
+  deadlineNs: deadline,
+};
 
 export interface LapicTimerState {
   readonly mode: number;
@@ -122,12 +132,13 @@ export class LapicTimer {
   }
 
   restore(state: LapicTimerState): void {
-    this.#mode = state.mode & spec.LVT_TIMER_MODE;
-    this.#initialCount = state.initialCount >>> 0;
-    this.#divide = state.divide & 0xb;
-    this.#startNs = finite(state.startNs);
-    this.#tscDeadline = /^\d{1,20}$/.test(state.tscDeadline) ? BigInt.asUintN(64, BigInt(state.tscDeadline)) : 0n;
-    this.#tscOffset = finite(state.tscOffset);
+    checkFields<LapicTimerState>(state, 'lapic timer', FIELDS);
+    this.#mode = state.mode;
+    this.#initialCount = state.initialCount;
+    this.#divide = state.divide;
+    this.#startNs = state.startNs;
+    this.#tscDeadline = BigInt(state.tscDeadline);
+    this.#tscOffset = state.tscOffset;
     this.#timer.restore(state.deadlineNs);
   }
 

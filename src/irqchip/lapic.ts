@@ -4,7 +4,7 @@
  * is the MSR's business (apic-msr.ts). Left out: thermal and performance sources, SMI, focus processor checking.
  */
 import type { Clock } from '../base/clock.js';
-import { expectState, restoreArray, type SavedState } from '../base/state.js';
+import { bits, checkState, flag, integer, list, part, type StateOf, stateKind, u8, u32 } from '../base/state.js';
 import type { TimerQueue } from '../base/timer-queue.js';
 import * as spec from '../spec/apic.js';
 import { LapicTimer, type LapicTimerState } from './lapic-timer.js';
@@ -20,29 +20,30 @@ export interface ApicFabric {
   picOutput(): boolean;
 }
 
-export interface LapicState extends SavedState {
-  readonly kind: 'lapic';
-  readonly version: 1;
-  readonly apicBase: number;
-  readonly id: number;
-  readonly tpr: number;
-  readonly ldr: number;
-  readonly dfr: number;
-  readonly svr: number;
-  readonly isr: number[];
-  readonly tmr: number[];
-  readonly irr: number[];
-  readonly esr: number;
-  readonly esrPending: number;
-  readonly icrLow: number;
-  readonly icrHigh: number;
-  readonly lvt: number[];
-  readonly nmiPending: boolean;
-  readonly extIntPending: boolean;
-  readonly timer: LapicTimerState;
-}
-
 const LVT_COUNT = 6;
+/** IA32_APIC_BASE holds 40 bits. */
+const LAST_APIC_BASE = 2 ** 40 - 1;
+
+const STATE = stateKind('lapic', 1, {
+  apicBase: integer(0, LAST_APIC_BASE),
+  id: u8,
+  tpr: u8,
+  ldr: u32,
+  dfr: u32,
+  svr: bits(spec.SVR_MASK),
+  isr: list(u32, 8),
+  tmr: list(u32, 8),
+  irr: list(u32, 8),
+  esr: u8,
+  esrPending: u8,
+  icrLow: bits(spec.ICR_LOW_MASK),
+  icrHigh: u32,
+  lvt: list(u32, LVT_COUNT),
+  nmiPending: flag,
+  extIntPending: flag,
+  timer: part<LapicTimerState>(),
+});
+export type LapicState = StateOf<typeof STATE>;
 
 /** Highest set bit of 256, or -1. */
 function highest(bits: Uint32Array): number {
@@ -371,24 +372,23 @@ export class Lapic {
 
   /** The caller re-claims the register page if `apicBase` moved. */
   restore(state: LapicState): void {
-    expectState(state, 'lapic', 1);
-    this.apicBase = Number.isSafeInteger(state.apicBase) && state.apicBase >= 0 ? state.apicBase : 0;
-    this.#id = state.id & 0xff;
-    this.#tpr = state.tpr & 0xff;
-    this.#ldr = state.ldr >>> 0;
-    this.#dfr = state.dfr >>> 0;
-    this.#svr = state.svr & spec.SVR_MASK;
-    restoreArray(this.#isr, state.isr);
-    restoreArray(this.#tmr, state.tmr);
-    restoreArray(this.#irr, state.irr);
-    this.#esr = state.esr & 0xff;
-    this.#esrPending = state.esrPending & 0xff;
-    this.#icrLow = state.icrLow & spec.ICR_LOW_MASK;
-    this.#icrHigh = state.icrHigh >>> 0;
-    restoreArray(this.#lvt, state.lvt);
-    for (let i = 0; i < LVT_COUNT; i++) this.#lvt[i] &= spec.LVT_WRITABLE[i];
-    this.#nmiPending = state.nmiPending === true;
-    this.#extIntPending = state.extIntPending === true;
+    checkState(state, STATE);
+    this.apicBase = state.apicBase;
+    this.#id = state.id;
+    this.#tpr = state.tpr;
+    this.#ldr = state.ldr;
+    this.#dfr = state.dfr;
+    this.#svr = state.svr;
+    this.#isr.set(state.isr);
+    this.#tmr.set(state.tmr);
+    this.#irr.set(state.irr);
+    this.#esr = state.esr;
+    this.#esrPending = state.esrPending;
+    this.#icrLow = state.icrLow;
+    this.#icrHigh = state.icrHigh;
+    for (let i = 0; i < LVT_COUNT; i++) this.#lvt[i] = state.lvt[i] & spec.LVT_WRITABLE[i];
+    this.#nmiPending = state.nmiPending;
+    this.#extIntPending = state.extIntPending;
     this.timer.restore(state.timer);
   }
 

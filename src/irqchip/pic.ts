@@ -1,15 +1,11 @@
 /** The PC's pair of 8259As: the slave on the master's IR2, with the edge/level control registers of the PIIX. */
 import type { IoSize, PioHandler } from '../base/io.js';
-import { expectState, type SavedState } from '../base/state.js';
+import { checkState, part, type StateOf, stateKind } from '../base/state.js';
 import { CASCADE_IRQ } from '../spec/i8259.js';
 import { I8259, type I8259State } from './i8259.js';
 
-export interface PicState extends SavedState {
-  readonly kind: 'pic';
-  readonly version: 1;
-  readonly master: I8259State;
-  readonly slave: I8259State;
-}
+const STATE = stateKind('pic', 1, { master: part<I8259State>(), slave: part<I8259State>() });
+export type PicState = StateOf<typeof STATE>;
 
 const SPURIOUS_IRQ = 7;
 
@@ -92,7 +88,7 @@ export class Pic {
   }
 
   restore(state: PicState): void {
-    expectState(state, 'pic', 1);
+    checkState(state, STATE);
     this.#master.restore(state.master);
     this.#slave.restore(state.slave);
     this.#update();

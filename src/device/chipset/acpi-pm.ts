@@ -5,24 +5,23 @@
  */
 import type { Clock } from '../../base/clock.js';
 import { type IoSize, ones, type PioHandler } from '../../base/io.js';
-import { expectState, type SavedState } from '../../base/state.js';
+import { bits, checkState, integer, type StateOf, stateKind, u8, u16 } from '../../base/state.js';
 import type { Timer, TimerQueue } from '../../base/timer-queue.js';
 import type { IrqLine } from '../../irqchip/line.js';
 import * as spec from '../../spec/acpi.js';
 import type { Device } from '../device.js';
 
-export interface AcpiPmState extends SavedState {
-  readonly kind: 'acpi-pm';
-  readonly version: 1;
-  readonly status: number;
-  readonly enable: number;
-  readonly control: number;
-  readonly gpeStatus: number;
-  readonly gpeEnable: number;
-  readonly smiCommand: number;
-  readonly smiStatus: number;
-  readonly timerHalf: number;
-}
+const STATE = stateKind('acpi-pm', 1, {
+  status: bits(spec.PM1_STATUS_MASK),
+  enable: bits(spec.PM1_ENABLE_MASK),
+  control: bits(spec.PM1_CONTROL_WRITABLE),
+  gpeStatus: u16,
+  gpeEnable: u16,
+  smiCommand: u8,
+  smiStatus: u8,
+  timerHalf: integer(0, 1e12),
+});
+export type AcpiPmState = StateOf<typeof STATE>;
 
 /** TMR_STS is set whenever the timer's top bit changes. */
 const HALF_TIMER_TICKS = 1 << (spec.PM_TIMER_BITS - 1);
@@ -129,15 +128,15 @@ export class AcpiPm implements Device<AcpiPmState> {
   }
 
   restore(state: AcpiPmState): void {
-    expectState(state, 'acpi-pm', 1);
-    this.#status = state.status & spec.PM1_STATUS_MASK;
-    this.#enable = state.enable & spec.PM1_ENABLE_MASK;
-    this.#control = state.control & spec.PM1_CONTROL_WRITABLE;
-    this.#gpeStatus = state.gpeStatus & 0xffff;
-    this.#gpeEnable = state.gpeEnable & 0xffff;
-    this.#smiCommand = state.smiCommand & 0xff;
-    this.#smiStatus = state.smiStatus & 0xff;
-    this.#timerHalf = Number.isSafeInteger(state.timerHalf) ? state.timerHalf : 0;
+    checkState(state, STATE);
+    this.#status = state.status;
+    this.#enable = state.enable;
+    this.#control = state.control;
+    this.#gpeStatus = state.gpeStatus;
+    this.#gpeEnable = state.gpeEnable;
+    this.#smiCommand = state.smiCommand;
+    this.#smiStatus = state.smiStatus;
+    this.#timerHalf = state.timerHalf;
     this.#update();
   }
 

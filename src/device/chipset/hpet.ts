@@ -4,29 +4,46 @@
  */
 import type { Clock } from '../../base/clock.js';
 import { type IoSize, type MmioHandler, ones } from '../../base/io.js';
-import { expectState, finite, type SavedState } from '../../base/state.js';
+import {
+  bits,
+  checkFields,
+  checkState,
+  deadline,
+  list,
+  part,
+  type StateOf,
+  stateKind,
+  time,
+  u64Text,
+} from '../../base/state.js';
 import { nextPeriodicDeadline, type Timer, type TimerQueue } from '../../base/timer-queue.js';
 import { type IrqLine, NO_LINE } from '../../irqchip/line.js';
 import * as spec from '../../spec/hpet.js';
 import type { Device } from '../device.js';
 
+/** Numbers of 64 bits are decimal text. */
+const TIMER_FIELDS = {
+  config: bits(spec.TN_WRITABLE | spec.TN_SET_VALUE),
+  comparator: u64Text,
+  period: u64Text,
+  deadlineNs: deadline,
+};
+
 interface HpetTimerState {
   readonly config: number;
-  /** Decimal u64. */
   readonly comparator: string;
   readonly period: string;
   readonly deadlineNs: number | null;
 }
 
-export interface HpetState extends SavedState {
-  readonly kind: 'hpet';
-  readonly version: 1;
-  readonly config: number;
-  readonly status: number;
-  readonly counter: string;
-  readonly startNs: number;
-  readonly timers: HpetTimerState[];
-}
+const STATE = stateKind('hpet', 1, {
+  config: bits(spec.CONFIG_ENABLE | spec.CONFIG_LEGACY),
+  status: bits((1 << spec.HPET_TIMERS) - 1),
+  counter: u64Text,
+  startNs: time,
+  timers: list(part<HpetTimerState>(), spec.HPET_TIMERS),
+});
+export type HpetState = StateOf<typeof STATE>;
 
 export interface HpetOptions {
   readonly clock: Clock;
@@ -142,16 +159,18 @@ export class Hpet implements Device<HpetState>, MmioHandler {
   }
 
   restore(state: HpetState): void {
-    expectState(state, 'hpet', 1);
-    this.#config = state.config & (spec.CONFIG_ENABLE | spec.CONFIG_LEGACY);
-    this.#status = state.status & ((1 << spec.HPET_TIMERS) - 1);
-    this.#counter = u64(state.counter);
-    this.#startNs = finite(state.startNs);
+    checkState(state, STATE);
+    this.#config = state.config;
+    this.#status = state.status;
+    this.#counter = BigInt(state.counter);
+    this.#startNs = state.startNs;
     for (const [i, comparator] of this.#comparators.entries()) {
-      comparator.config = state.timers[i].config & (spec.TN_WRITABLE | spec.TN_SET_VALUE);
-      comparator.comparator = u64(state.timers[i].comparator);
-      comparator.period = u64(state.timers[i].period);
-      comparator.timer.restore(state.timers[i].deadlineNs);
+      const saved = state.timers[i];
+      checkFields<HpetTimerState>(saved, `hpet comparator ${i}`, TIMER_FIELDS);
+      comparator.config = saved.config;
+      comparator.comparator = BigInt(saved.comparator);
+      comparator.period = BigInt(saved.period);
+      comparator.timer.restore(saved.deadlineNs);
     }
     this.#options.onLegacyReplacement(this.#legacy);
     this.#updateLines();
@@ -325,8 +344,4 @@ export class Hpet implements Device<HpetState>, MmioHandler {
 /** Interrupt off and edge-triggered: a match leaves no trace. */
 function isSilent({ config }: Comparator): boolean {
   return (config & (spec.TN_ENABLE | spec.TN_LEVEL)) === 0;
-}
-
-function u64(decimal: unknown): bigint {
-  return typeof decimal === 'string' && /^\d{1,20}$/.test(decimal) ? BigInt.asUintN(64, BigInt(decimal)) : 0n;
 }

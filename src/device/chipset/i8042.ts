@@ -3,28 +3,29 @@
  * 12. Commands take no time (the input buffer is never full). Left out: passwords, the keylock switch, port timing.
  */
 import type { PioHandler } from '../../base/io.js';
-import { expectState, type SavedState, savedBytes } from '../../base/state.js';
+import { checkState, flag, list, orNull, part, type StateOf, stateKind, u8 } from '../../base/state.js';
 import type { IrqLine } from '../../irqchip/line.js';
 import * as spec from '../../spec/i8042.js';
 import type { Device } from '../device.js';
 import { Ps2Keyboard, type Ps2KeyboardState } from './ps2-keyboard.js';
 import { Ps2Mouse, type Ps2MouseState } from './ps2-mouse.js';
 
-export interface I8042State extends SavedState {
-  readonly kind: 'i8042';
-  readonly version: 1;
-  readonly ram: number[];
-  readonly command: number;
-  readonly lastWasCommand: boolean;
-  readonly output: number;
-  readonly buffer: number | null;
-  readonly bufferIsAux: boolean;
-  readonly data: number;
-  readonly replies: number[];
-  readonly breakPrefix: boolean;
-  readonly keyboard: Ps2KeyboardState;
-  readonly mouse: Ps2MouseState;
-}
+const RAM_SIZE = 32;
+
+const STATE = stateKind('i8042', 1, {
+  ram: list(u8, RAM_SIZE),
+  command: u8,
+  lastWasCommand: flag,
+  output: u8,
+  buffer: orNull(u8),
+  bufferIsAux: flag,
+  data: u8,
+  replies: list(u8, 0, RAM_SIZE),
+  breakPrefix: flag,
+  keyboard: part<Ps2KeyboardState>(),
+  mouse: part<Ps2MouseState>(),
+});
+export type I8042State = StateOf<typeof STATE>;
 
 export interface I8042Options {
   readonly keyboardIrq: IrqLine;
@@ -34,7 +35,6 @@ export interface I8042Options {
   readonly a20: () => boolean;
 }
 
-const RAM_SIZE = 32;
 const DEFAULT_CONFIG = spec.CONFIG_KEYBOARD_IRQ | spec.CONFIG_SYSTEM | spec.CONFIG_TRANSLATE;
 
 export class I8042 implements Device<I8042State> {
@@ -144,16 +144,16 @@ export class I8042 implements Device<I8042State> {
   }
 
   restore(state: I8042State): void {
-    expectState(state, 'i8042', 1);
-    this.#ram.set(savedBytes(state.ram, RAM_SIZE));
-    this.#command = state.command & 0xff;
-    this.#lastWasCommand = state.lastWasCommand === true;
-    this.#output = state.output & 0xff;
-    this.#buffer = state.buffer === null ? undefined : state.buffer & 0xff;
-    this.#bufferIsAux = state.bufferIsAux === true;
-    this.#data = state.data & 0xff;
-    this.#replies = savedBytes(state.replies, RAM_SIZE);
-    this.#breakPrefix = state.breakPrefix === true;
+    checkState(state, STATE);
+    this.#ram.set(state.ram);
+    this.#command = state.command;
+    this.#lastWasCommand = state.lastWasCommand;
+    this.#output = state.output;
+    this.#buffer = state.buffer ?? undefined;
+    this.#bufferIsAux = state.bufferIsAux;
+    this.#data = state.data;
+    this.#replies = [...state.replies];
+    this.#breakPrefix = state.breakPrefix;
     this.keyboard.restore(state.keyboard);
     this.mouse.restore(state.mouse);
     this.#updateLines();

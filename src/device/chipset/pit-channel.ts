@@ -2,7 +2,7 @@
  * One counter of the 8254, all six modes. Intel 8254 data sheet, "Mode Definitions".
  * Nothing ticks: count and OUT are functions of the time since the count was loaded.
  */
-import { finite } from '../../base/state.js';
+import { bits, checkFields, flag, integer, list, orNull, StateError, time, u8 } from '../../base/state.js';
 import * as spec from '../../spec/i8254.js';
 
 export interface PitChannelState {
@@ -24,6 +24,24 @@ export interface PitChannelState {
 }
 
 const TICK_NS = 1e9 / spec.PIT_HZ;
+
+const FIELDS = {
+  mode: integer(0, 5),
+  access: bits(3),
+  bcd: flag,
+  reload: integer(1, 65536),
+  next: orNull(integer(1, 65536)),
+  startNs: time,
+  running: flag,
+  pausedTicks: integer(0, 1e15),
+  armed: flag,
+  gate: flag,
+  nullCount: flag,
+  writeLow: orNull(u8),
+  readHigh: flag,
+  latched: list(u8, 0, 2),
+  latchedStatus: orNull(u8),
+};
 
 export class PitChannel {
   mode = 3;
@@ -197,21 +215,25 @@ export class PitChannel {
   }
 
   restore(state: PitChannelState): void {
-    this.mode = Math.min(5, state.mode & 7);
-    this.#access = state.access & 3;
-    this.#bcd = state.bcd === true;
-    this.#reload = Math.max(1, Math.min(65536, finite(state.reload, 65536) | 0));
-    this.#next = state.next === null ? undefined : Math.max(1, Math.min(65536, finite(state.next, 65536) | 0));
-    this.#startNs = finite(state.startNs);
-    this.#running = state.running === true;
-    this.#pausedTicks = Math.max(0, finite(state.pausedTicks));
-    this.#armed = state.armed === true;
-    this.#gate = state.gate === true;
-    this.#nullCount = state.nullCount === true;
-    this.#writeLow = state.writeLow === null ? undefined : state.writeLow & 0xff;
-    this.#readHigh = state.readHigh === true;
-    this.#latched = Array.isArray(state.latched) ? state.latched.slice(0, 2).map((byte) => Number(byte) & 0xff) : [];
-    this.#latchedStatus = state.latchedStatus === null ? undefined : state.latchedStatus & 0xff;
+    checkFields<PitChannelState>(state, 'pit channel', FIELDS);
+    if (state.armed && (state.mode === 2 || state.mode === 3) && (state.reload === 1 || state.next === 1)) {
+      throw new StateError('the saved state of pit channel is damaged: modes 2 and 3 cannot count from 1');
+    }
+    this.mode = state.mode;
+    this.#access = state.access;
+    this.#bcd = state.bcd;
+    this.#reload = state.reload;
+    this.#next = state.next ?? undefined;
+    this.#startNs = state.startNs;
+    this.#running = state.running;
+    this.#pausedTicks = state.pausedTicks;
+    this.#armed = state.armed;
+    this.#gate = state.gate;
+    this.#nullCount = state.nullCount;
+    this.#writeLow = state.writeLow ?? undefined;
+    this.#readHigh = state.readHigh;
+    this.#latched = [...state.latched];
+    this.#latchedStatus = state.latchedStatus ?? undefined;
   }
 
   #ticks(nowNs: number): number {

@@ -1,20 +1,21 @@
 /** The PC's 8254: counter 0 on IRQ 0, counter 2 behind port 0x61 (speaker, gate, refresh toggle). */
 import type { Clock } from '../../base/clock.js';
 import type { PioHandler } from '../../base/io.js';
-import { expectState, type SavedState } from '../../base/state.js';
+import { bits, checkState, deadline, flag, list, part, type StateOf, stateKind } from '../../base/state.js';
 import type { Timer, TimerQueue } from '../../base/timer-queue.js';
 import type { IrqLine } from '../../irqchip/line.js';
 import * as spec from '../../spec/i8254.js';
 import type { Device } from '../device.js';
 import { PitChannel, type PitChannelState } from './pit-channel.js';
 
-export interface PitState extends SavedState {
-  readonly kind: 'pit';
-  readonly version: 1;
-  readonly channels: PitChannelState[];
-  readonly portB: number;
-  readonly deadlineNs: number | null;
-}
+const STATE = stateKind('pit', 1, {
+  channels: list(part<PitChannelState>(), 3),
+  portB: bits(spec.PORT_B_WRITABLE),
+  deadlineNs: deadline,
+  /** Level of the interrupt line, which stays high between two pulses whatever OUT does. */
+  line: flag,
+});
+export type PitState = StateOf<typeof STATE>;
 
 /** A faster counter 0 would leave the guest no time for anything but the interrupt. */
 const MINIMUM_PERIOD_NS = 20_000;
@@ -28,6 +29,7 @@ export class Pit implements Device<PitState>, PioHandler {
   /** Gates of counters 0 and 1 are tied high. */
   readonly #channels: readonly PitChannel[] = [new PitChannel(true), new PitChannel(true), new PitChannel(false)];
   #portB = 0;
+  #line = false;
 
   constructor(clock: Clock, timers: TimerQueue, irq: IrqLine) {
     this.#clock = clock;
@@ -41,7 +43,7 @@ export class Pit implements Device<PitState>, PioHandler {
     this.#portB = 0;
     this.#timer.disarm();
     // OUT of an idle counter in mode 3: high, so that programming a mode makes no edge.
-    this.#irq.set(true);
+    this.#drive(true);
   }
 
   read(offset: number): number {
@@ -79,15 +81,21 @@ export class Pit implements Device<PitState>, PioHandler {
       channels: this.#channels.map((channel) => channel.save()),
       portB: this.#portB,
       deadlineNs: this.#timer.save(),
+      line: this.#line,
     };
   }
 
   restore(state: PitState): void {
-    expectState(state, 'pit', 1);
+    checkState(state, STATE);
     for (const [i, channel] of this.#channels.entries()) channel.restore(state.channels[i]);
-    this.#portB = state.portB & spec.PORT_B_WRITABLE;
+    this.#portB = state.portB;
     this.#timer.restore(state.deadlineNs);
-    this.#irq.set(this.#channels[0].out(this.#clock.now()));
+    this.#drive(state.line);
+  }
+
+  #drive(level: boolean): void {
+    this.#line = level;
+    this.#irq.set(level);
   }
 
   #control(word: number, nowNs: number): void {
@@ -111,14 +119,14 @@ export class Pit implements Device<PitState>, PioHandler {
 
   /** After counter 0 was written: the line shows OUT, the timer waits for its next rising edge. */
   #schedule(nowNs: number): void {
-    this.#irq.set(this.#channels[0].out(nowNs));
+    this.#drive(this.#channels[0].out(nowNs));
     this.#timer.arm(this.#channels[0].nextRise(nowNs));
   }
 
   /** OUT rises. In mode 2 it was low for one tick, in mode 3 for half the period: the fall happens here too. */
   #rise(deadlineNs: number, nowNs: number): void {
-    this.#irq.set(false);
-    this.#irq.set(true);
+    this.#drive(false);
+    this.#drive(true);
     const channel = this.#channels[0];
     const period = channel.periodNs();
     if (period === undefined) return;

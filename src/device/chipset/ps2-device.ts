@@ -1,7 +1,9 @@
 /** What a PS/2 device is to its controller: bytes in, a bounded queue of bytes out. */
-import { savedBytes } from '../../base/state.js';
+import { list, u8 } from '../../base/state.js';
 
 const QUEUE_LIMIT = 64;
+/** What `Ps2Queue.save` tells. */
+export const QUEUED_BYTES = list(u8, 0, QUEUE_LIMIT);
 
 export class Ps2Queue {
   #bytes: number[] = [];
@@ -30,7 +32,7 @@ export class Ps2Queue {
   }
 
   restore(saved: number[]): void {
-    this.#bytes = savedBytes(saved, QUEUE_LIMIT);
+    this.#bytes = [...saved];
   }
 }
 

@@ -1,18 +1,17 @@
 /** PS/2 keyboard: 101 keys, scan code set 2 on the wire. Answers at once; the controller paces the bytes. */
-import { expectState, type SavedState } from '../../base/state.js';
+import { bits, checkState, flag, integer, type StateOf, stateKind, u8 } from '../../base/state.js';
 import * as spec from '../../spec/i8042.js';
-import { type Ps2Device, Ps2Queue } from './ps2-device.js';
+import { type Ps2Device, Ps2Queue, QUEUED_BYTES } from './ps2-device.js';
 
-export interface Ps2KeyboardState extends SavedState {
-  readonly kind: 'ps2-keyboard';
-  readonly version: 1;
-  readonly queue: number[];
-  readonly command: number;
-  readonly enabled: boolean;
-  readonly leds: number;
-  readonly scancodeSet: number;
-  readonly last: number;
-}
+const STATE = stateKind('ps2-keyboard', 1, {
+  queue: QUEUED_BYTES,
+  command: u8,
+  enabled: flag,
+  leds: bits(7),
+  scancodeSet: integer(1, 3),
+  last: u8,
+});
+export type Ps2KeyboardState = StateOf<typeof STATE>;
 
 export class Ps2Keyboard implements Ps2Device {
   readonly queue = new Ps2Queue();
@@ -58,13 +57,13 @@ export class Ps2Keyboard implements Ps2Device {
   }
 
   restore(state: Ps2KeyboardState): void {
-    expectState(state, 'ps2-keyboard', 1);
+    checkState(state, STATE);
     this.queue.restore(state.queue);
-    this.#command = state.command & 0xff;
-    this.#enabled = state.enabled === true;
-    this.leds = state.leds & 7;
-    this.#scancodeSet = state.scancodeSet & 3 || 2;
-    this.#last = state.last & 0xff;
+    this.#command = state.command;
+    this.#enabled = state.enabled;
+    this.leds = state.leds;
+    this.#scancodeSet = state.scancodeSet;
+    this.#last = state.last;
   }
 
   #setDefaults(): void {

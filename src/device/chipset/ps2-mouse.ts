@@ -1,25 +1,28 @@
 /** PS/2 mouse with the IntelliMouse wheel (ID 3) and five-button (ID 4) extensions. */
-import { expectState, type SavedState } from '../../base/state.js';
+import { bits, checkState, flag, integer, list, oneOf, type StateOf, stateKind, u8 } from '../../base/state.js';
 import * as spec from '../../spec/i8042.js';
-import { type Ps2Device, Ps2Queue } from './ps2-device.js';
+import { type Ps2Device, Ps2Queue, QUEUED_BYTES } from './ps2-device.js';
 
-export interface Ps2MouseState extends SavedState {
-  readonly kind: 'ps2-mouse';
-  readonly version: 1;
-  readonly queue: number[];
-  readonly command: number;
-  readonly id: number;
-  readonly rates: number[];
-  readonly resolution: number;
-  readonly scaling2: boolean;
-  readonly reporting: boolean;
-  readonly remote: boolean;
-  readonly wrap: boolean;
-  readonly buttons: number;
-  readonly dx: number;
-  readonly dy: number;
-  readonly dz: number;
-}
+/** Movement that waits to be reported: x and y, and the wheel. */
+const FARTHEST = 10_000;
+const FARTHEST_WHEEL = 100;
+
+const STATE = stateKind('ps2-mouse', 1, {
+  queue: QUEUED_BYTES,
+  command: u8,
+  id: oneOf(0, 3, 4),
+  rates: list(u8, 3),
+  resolution: bits(3),
+  scaling2: flag,
+  reporting: flag,
+  remote: flag,
+  wrap: flag,
+  buttons: bits(31),
+  dx: integer(-FARTHEST, FARTHEST),
+  dy: integer(-FARTHEST, FARTHEST),
+  dz: integer(-FARTHEST_WHEEL, FARTHEST_WHEEL),
+});
+export type Ps2MouseState = StateOf<typeof STATE>;
 
 /** The last three sample rates that unlock the extensions. */
 const UNLOCK_WHEEL = [200, 100, 80];
@@ -32,7 +35,7 @@ function clamp(value: number, limit: number): number {
 export class Ps2Mouse implements Ps2Device {
   readonly queue = new Ps2Queue();
   #command = 0;
-  #id = 0;
+  #id: Ps2MouseState['id'] = 0;
   #rates = [0, 0, 100];
   #resolution = 2;
   #scaling2 = false;
@@ -56,9 +59,9 @@ export class Ps2Mouse implements Ps2Device {
 
   /** The host's pointer moved. Buttons: 1 left, 2 right, 4 middle, 8 and 16 side. */
   move(dx: number, dy: number, dz: number, buttons: number): void {
-    this.#dx = clamp(this.#dx + dx, 10_000);
-    this.#dy = clamp(this.#dy + dy, 10_000);
-    this.#dz = clamp(this.#dz + dz, 100);
+    this.#dx = clamp(this.#dx + dx, FARTHEST);
+    this.#dy = clamp(this.#dy + dy, FARTHEST);
+    this.#dz = clamp(this.#dz + dz, FARTHEST_WHEEL);
     this.#buttons = buttons & 31;
     if (this.#reporting && !this.#remote) this.#queuePacket();
   }
@@ -92,20 +95,20 @@ export class Ps2Mouse implements Ps2Device {
   }
 
   restore(state: Ps2MouseState): void {
-    expectState(state, 'ps2-mouse', 1);
+    checkState(state, STATE);
     this.queue.restore(state.queue);
-    this.#command = state.command & 0xff;
-    this.#id = state.id & 7;
-    this.#rates = [0, 1, 2].map((i) => (state.rates?.[i] ?? 0) & 0xff);
-    this.#resolution = state.resolution & 3;
-    this.#scaling2 = state.scaling2 === true;
-    this.#reporting = state.reporting === true;
-    this.#remote = state.remote === true;
-    this.#wrap = state.wrap === true;
-    this.#buttons = state.buttons & 31;
-    this.#dx = clamp(Number(state.dx) || 0, 10_000);
-    this.#dy = clamp(Number(state.dy) || 0, 10_000);
-    this.#dz = clamp(Number(state.dz) || 0, 100);
+    this.#command = state.command;
+    this.#id = state.id;
+    this.#rates = [...state.rates];
+    this.#resolution = state.resolution;
+    this.#scaling2 = state.scaling2;
+    this.#reporting = state.reporting;
+    this.#remote = state.remote;
+    this.#wrap = state.wrap;
+    this.#buttons = state.buttons;
+    this.#dx = state.dx;
+    this.#dy = state.dy;
+    this.#dz = state.dz;
   }
 
   #setDefaults(): void {

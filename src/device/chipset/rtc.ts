@@ -6,22 +6,24 @@
  */
 import type { Clock } from '../../base/clock.js';
 import type { PioHandler } from '../../base/io.js';
-import { expectState, finite, restoreArray, type SavedState } from '../../base/state.js';
+import { checkState, finite, integer, list, type StateOf, stateKind, time, u8 } from '../../base/state.js';
 import type { Timer, TimerQueue } from '../../base/timer-queue.js';
 import type { IrqLine } from '../../irqchip/line.js';
 import * as spec from '../../spec/mc146818.js';
 import type { Device } from '../device.js';
 import { decodeTime, encodeTime, TIME_CELLS } from './rtc-time.js';
 
-export interface RtcState extends SavedState {
-  readonly kind: 'rtc';
-  readonly version: 1;
-  readonly index: number;
-  readonly cells: number[];
-  readonly epochSeconds: number;
-  readonly boundaryNs: number;
-  readonly seenNs: number;
-}
+/** Dates that the calendar of the host can tell. */
+const LAST_SECOND = 8.64e12;
+
+const STATE = stateKind('rtc', 1, {
+  index: u8,
+  cells: list(u8, spec.CMOS_SIZE),
+  epochSeconds: integer(-LAST_SECOND, LAST_SECOND),
+  boundaryNs: time,
+  seenNs: time,
+});
+export type RtcState = StateOf<typeof STATE>;
 
 export interface RtcOptions {
   readonly clock: Clock;
@@ -139,12 +141,12 @@ export class Rtc implements Device<RtcState>, PioHandler {
   }
 
   restore(state: RtcState): void {
-    expectState(state, 'rtc', 1);
-    this.#index = state.index & 0xff;
-    restoreArray(this.#cells, state.cells);
-    this.#epochSeconds = Math.floor(finite(state.epochSeconds));
-    this.#boundaryNs = finite(state.boundaryNs);
-    this.#seenNs = finite(state.seenNs);
+    checkState(state, STATE);
+    this.#index = state.index;
+    this.#cells.set(state.cells);
+    this.#epochSeconds = state.epochSeconds;
+    this.#boundaryNs = state.boundaryNs;
+    this.#seenNs = state.seenNs;
     this.#drive();
   }
 

@@ -3,15 +3,12 @@
  * acknowledge). Intel 82371AB data sheet, "SMBus I/O Space Registers". Drivers probe it and find no memory modules.
  */
 import type { PioHandler } from '../../base/io.js';
-import { expectState, restoreArray, type SavedState } from '../../base/state.js';
+import { checkState, list, type StateOf, stateKind, u8 } from '../../base/state.js';
 import { SMBUS_SIZE } from '../../spec/pci.js';
 import type { Device } from '../device.js';
 
-export interface SmbusState extends SavedState {
-  readonly kind: 'smbus';
-  readonly version: 1;
-  readonly registers: number[];
-}
+const STATE = stateKind('smbus', 1, { registers: list(u8, SMBUS_SIZE) });
+export type SmbusState = StateOf<typeof STATE>;
 
 const HOST_STATUS = 0;
 const HOST_CONTROL = 2;
@@ -46,7 +43,7 @@ export class Smbus implements Device<SmbusState>, PioHandler {
   }
 
   restore(state: SmbusState): void {
-    expectState(state, 'smbus', 1);
-    restoreArray(this.#registers, state.registers);
+    checkState(state, STATE);
+    this.#registers.set(state.registers);
   }
 }

@@ -6,30 +6,33 @@
 
 import type { Clock } from '../../base/clock.js';
 import type { PioHandler } from '../../base/io.js';
-import { expectState, type SavedState, savedBytes } from '../../base/state.js';
+import { bits, checkState, deadline, flag, integer, list, type StateOf, stateKind, u8, u16 } from '../../base/state.js';
 import type { Timer, TimerQueue } from '../../base/timer-queue.js';
 import { type CharBackend, type CharReceiver, NULL_BACKEND } from '../../char/char.js';
 import type { IrqLine } from '../../irqchip/line.js';
 import * as spec from '../../spec/uart-16550.js';
 import type { Device } from '../device.js';
 
-export interface UartState extends SavedState {
-  readonly kind: 'uart-16550';
-  readonly version: 1;
-  readonly divisor: number;
-  readonly ier: number;
-  readonly fcr: number;
-  readonly lcr: number;
-  readonly mcr: number;
-  readonly lineErrors: number;
-  readonly modemStatus: number;
-  readonly scratch: number;
-  readonly received: number[];
-  readonly lastByte: number;
-  readonly thrEmptyPending: boolean;
-  readonly timeoutPending: boolean;
-  readonly timeoutNs: number | null;
-}
+/** Reads of the line status in a row after which the guest is taken to poll for input. */
+const POLLING_READS = 256;
+
+const STATE = stateKind('uart-16550', 1, {
+  divisor: u16,
+  ier: bits(0x0f),
+  fcr: u8,
+  lcr: u8,
+  mcr: bits(0x1f),
+  lineErrors: bits(spec.LSR_ERRORS),
+  modemStatus: u8,
+  scratch: u8,
+  received: list(u8, 0, spec.UART_FIFO_SIZE),
+  lastByte: u8,
+  thrEmptyPending: flag,
+  timeoutPending: flag,
+  timeoutNs: deadline,
+  lineStatusReads: integer(0, POLLING_READS),
+});
+export type UartState = StateOf<typeof STATE>;
 
 export interface UartOptions {
   readonly clock: Clock;
@@ -41,8 +44,6 @@ export interface UartOptions {
 }
 
 const CONNECTED = spec.MSR_CTS | spec.MSR_DSR | spec.MSR_DCD;
-/** Reads of the line status in a row after which the guest is taken to poll for input. */
-const POLLING_READS = 256;
 /** The timeout is four characters; at slow divisors nobody wants to wait that long. */
 const LONGEST_TIMEOUT_NS = 4_000_000;
 
@@ -151,7 +152,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       case spec.UART_MCR:
         return this.#mcr;
       case spec.UART_LSR: {
-        this.#lineStatusReads++;
+        this.#lineStatusReads = Math.min(this.#lineStatusReads + 1, POLLING_READS);
         const status = spec.LSR_THRE | spec.LSR_TEMT | this.#lineErrors | (this.#received.length > 0 ? spec.LSR_DR : 0);
         if (this.#lineErrors !== 0) {
           this.#lineErrors = 0;
@@ -223,23 +224,25 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       thrEmptyPending: this.#thrEmptyPending,
       timeoutPending: this.#timeoutPending,
       timeoutNs: this.#timeout.save(),
+      lineStatusReads: this.#lineStatusReads,
     };
   }
 
   restore(state: UartState): void {
-    expectState(state, 'uart-16550', 1);
-    this.#divisor = state.divisor & 0xffff;
-    this.#ier = state.ier & 0x0f;
-    this.#fcr = state.fcr & 0xff;
-    this.#lcr = state.lcr & 0xff;
-    this.#mcr = state.mcr & 0x1f;
-    this.#lineErrors = state.lineErrors & spec.LSR_ERRORS;
-    this.#modemStatus = state.modemStatus & 0xff;
-    this.#scratch = state.scratch & 0xff;
-    this.#received = savedBytes(state.received, spec.UART_FIFO_SIZE);
-    this.#lastByte = state.lastByte & 0xff;
-    this.#thrEmptyPending = state.thrEmptyPending === true;
-    this.#timeoutPending = state.timeoutPending === true;
+    checkState(state, STATE);
+    this.#divisor = state.divisor;
+    this.#ier = state.ier;
+    this.#fcr = state.fcr;
+    this.#lcr = state.lcr;
+    this.#mcr = state.mcr;
+    this.#lineErrors = state.lineErrors;
+    this.#modemStatus = state.modemStatus;
+    this.#scratch = state.scratch;
+    this.#received = [...state.received];
+    this.#lastByte = state.lastByte;
+    this.#thrEmptyPending = state.thrEmptyPending;
+    this.#timeoutPending = state.timeoutPending;
+    this.#lineStatusReads = state.lineStatusReads;
     this.#timeout.restore(state.timeoutNs);
     this.#update();
   }

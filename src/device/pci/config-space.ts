@@ -3,9 +3,11 @@
  * PCI 3.0, chapter 6 "Configuration Space".
  */
 import { type IoSize, ones } from '../../base/io.js';
-import { restoreArray } from '../../base/state.js';
+import { list, u8 } from '../../base/state.js';
 import { PCI_CONFIG_SIZE } from '../../spec/pci.js';
 
+/** What `ConfigSpace.save` tells. */
+export const CONFIG_BYTES = list(u8, PCI_CONFIG_SIZE);
 /** Where the predefined header ends. */
 const VENDOR_REGISTERS = 0x40;
 
@@ -58,12 +60,10 @@ export class ConfigSpace {
   }
 
   /** Only what a guest could have written comes from the saved state; identity stays this build's. */
-  restore(saved: unknown): void {
-    const bytes = new Uint8Array(PCI_CONFIG_SIZE);
-    restoreArray(bytes, saved);
+  restore(saved: readonly number[]): void {
     for (let at = 0; at < PCI_CONFIG_SIZE; at++) {
       const mask = this.#writable[at] | this.#clearable[at];
-      this.#bytes[at] = (this.#bytes[at] & ~mask) | (bytes[at] & mask);
+      this.#bytes[at] = (this.#bytes[at] & ~mask) | (saved[at] & mask);
     }
   }
 }

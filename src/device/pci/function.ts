@@ -1,11 +1,11 @@
 /** One PCI function: configuration space, BARs, and its INTx pin. Devices build on it by composition. */
 import type { IoSize } from '../../base/io.js';
-import { expectState, type SavedState } from '../../base/state.js';
+import { checkState, flag, type StateOf, stateKind } from '../../base/state.js';
 import { type IrqLine, NO_LINE } from '../../irqchip/line.js';
 import * as spec from '../../spec/pci.js';
 import type { Bus } from '../bus/bus.js';
 import { Bar, type BarDefinition } from './bar.js';
-import { ConfigSpace } from './config-space.js';
+import { CONFIG_BYTES, ConfigSpace } from './config-space.js';
 
 export interface PciIdentity {
   readonly vendor: number;
@@ -22,12 +22,8 @@ export interface PciIdentity {
   readonly interruptPin?: number;
 }
 
-export interface PciFunctionState extends SavedState {
-  readonly kind: 'pci-function';
-  readonly version: 1;
-  readonly config: number[];
-  readonly intx: boolean;
-}
+const STATE = stateKind('pci-function', 1, { config: CONFIG_BYTES, intx: flag });
+export type PciFunctionState = StateOf<typeof STATE>;
 
 export class PciFunction {
   readonly config = new ConfigSpace();
@@ -118,9 +114,9 @@ export class PciFunction {
   }
 
   restore(state: PciFunctionState): void {
-    expectState(state, 'pci-function', 1);
+    checkState(state, STATE);
     this.config.restore(state.config);
-    this.#intx = state.intx === true;
+    this.#intx = state.intx;
     this.update();
   }
 }
