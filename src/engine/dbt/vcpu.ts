@@ -4,7 +4,7 @@
  */
 
 import * as S from '../../x86/state.js';
-import type { AccessSize, CpuState, Vcpu, VmEntry, VmExit } from '../engine.js';
+import type { AccessSize, CpuState, SteppingVcpu, VmEntry, VmExit } from '../engine.js';
 import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
 import { COMMON_FORMS_64 } from './common-forms.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
@@ -71,7 +71,7 @@ const EXCEPTION_NAMES = [
 const NO_MORE = { kind: 'preempted' } as const;
 const MASK32 = 0xffffffffn;
 
-export class DbtVcpu implements Vcpu {
+export class DbtVcpu implements SteppingVcpu {
   private readonly runtime: RuntimeExports;
   private readonly i32: Int32Array;
   private readonly view: DataView;
@@ -88,6 +88,8 @@ export class DbtVcpu implements Vcpu {
   private retired = 0;
   /** An exception was delivered since this was cleared. */
   private delivered = false;
+  /** Steps for another engine's vCPU. */
+  private isStepper = false;
   private remappings: (() => void)[] = [];
   /** The delivery that waits for the machine's answer. */
   private delivery: (() => number) | undefined;
@@ -178,6 +180,22 @@ export class DbtVcpu implements Vcpu {
       if (elapsed > 1000 && retired >= budget) this.rate = this.rate * 0.8 + (retired / elapsed) * 0.2;
     }
     return exit;
+  }
+
+  /** Nothing that was decoded is remembered: memory changes behind this vCPU's back. */
+  stepOne(entry: VmEntry): VmExit {
+    this.setWord(S.BUDGET, 1000);
+    this.isStepper = true;
+    const exit = this.owed === 'nothing' ? this.again() : this.replay(entry.answer);
+    this.isStepper = false;
+    if (exit === undefined) this.remap();
+    return exit ?? NO_MORE;
+  }
+
+  /** Guest memory has changed behind this vCPU's back. */
+  forget(): void {
+    this.cache.flush();
+    this.runtime.flushAll();
   }
 
   private loop(windowWanted: boolean): VmExit {
@@ -322,7 +340,7 @@ export class DbtVcpu implements Vcpu {
   }
 
   /** Runs the one instruction at RIP. An exit is answered by the next entry and then stepped again. */
-  private step(transient = false): VmExit | undefined {
+  private step(transient = this.isStepper): VmExit | undefined {
     const block = this.blockHere(this.word(S.BLOCK_KEY) | S.KEY_SINGLE, transient);
     if (block === undefined) return this.settle(S.STATUS_FAULT);
     this.setWord(S.LOG_CURSOR, 0);
