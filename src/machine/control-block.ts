@@ -4,11 +4,14 @@
  *
  *    0 wake (changes on every event; a halted vCPU waits on it)   4 stop (1: end the run)
  *    8 ring of UART 0: bytes written, 12 bytes taken              16, 20 the same of UART 1
+ *   32 hold (1: the guest stands still)                           36 saved states asked for so far
  *   64 ring 0 (RING_SIZE bytes)                                   then ring 1
  */
 const WAKE = 0;
 const STOP = 1;
 const RINGS = 2;
+const HOLD = 8;
+const SAVES = 9;
 const RING_BASE = 64;
 const RING_SIZE = 16384;
 export const RING_COUNT = 2;
@@ -34,6 +37,22 @@ export class ControlBlock {
   }
   get stopRequested(): boolean {
     return Atomics.load(this.words, STOP) !== 0;
+  }
+
+  hold(wanted: boolean): void {
+    Atomics.store(this.words, HOLD, wanted ? 1 : 0);
+    this.wake();
+  }
+  get holdRequested(): boolean {
+    return Atomics.load(this.words, HOLD) !== 0;
+  }
+  /** Asks for a saved state; while the guest is held. */
+  askForState(): void {
+    Atomics.add(this.words, SAVES, 1);
+    this.wake();
+  }
+  get statesAsked(): number {
+    return Atomics.load(this.words, SAVES);
   }
 
   /** Number that changes with every wake. */

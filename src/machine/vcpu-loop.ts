@@ -17,6 +17,12 @@ export interface VcpuLoopOptions {
   readonly wait: (ns: number) => void;
   /** Looks for work from outside (input, stop requests) between two entries; true ends the loop. */
   readonly poll: (nowNs: number) => boolean;
+  /** Somebody wants the guest to stand still. */
+  readonly holdWanted?: () => boolean;
+  /** Called between two instructions, with nothing owed to the vCPU: returns when the guest may go on. */
+  readonly hold?: () => void;
+  /** The vCPU waits in HLT already. */
+  readonly halted?: boolean;
   /** Measure host time per exit kind. */
   readonly timed?: (() => number) | undefined;
 }
@@ -37,9 +43,12 @@ export class VcpuLoop {
   private readonly options: VcpuLoopOptions;
   private answer: bigint | 'refused' = 0n;
   private answered = false;
+  /** The vCPU waits in HLT. */
+  halted: boolean;
 
   constructor(options: VcpuLoopOptions) {
     this.options = options;
+    this.halted = options.halted ?? false;
   }
 
   run(): LoopEnd {
@@ -47,8 +56,17 @@ export class VcpuLoop {
     for (;;) {
       const now = clock.now();
       if (poll(now)) return 'stopped';
+      const isHeld = this.options.holdWanted?.() ?? false;
+      if (isHeld && !this.answered) {
+        this.options.hold?.();
+        continue;
+      }
+      if (this.halted) {
+        this.sleep();
+        continue;
+      }
       chipset.timers.runDue(now);
-      const exit = vcpu.run(this.entry(now));
+      const exit = vcpu.run(isHeld ? this.settling() : this.entry(now));
       const started = this.options.timed?.() ?? 0;
       if (exit.kind === 'shutdown') {
         this.count('shutdown', started);
@@ -74,6 +92,14 @@ export class VcpuLoop {
       sliceNs: Math.max(MIN_SLICE_NS, Math.min(MAX_SLICE_NS, untilDeadline)),
     };
     if (inject) this.interrupts++;
+    this.answer = 0n;
+    this.answered = false;
+    return entry;
+  }
+
+  /** Brings the owed answer and nothing else. */
+  private settling(): VmEntry {
+    const entry = { answer: this.answer, vector: undefined, requestInterruptWindow: false, sliceNs: 0, settle: true };
     this.answer = 0n;
     this.answered = false;
     return entry;
@@ -108,7 +134,7 @@ export class VcpuLoop {
         this.reply('refused');
         return;
       case 'hlt':
-        this.halt();
+        this.halted = true;
         return;
       default:
     }
@@ -119,16 +145,19 @@ export class VcpuLoop {
     this.answered = true;
   }
 
-  /** Sleeps until an interrupt is there. */
-  private halt(): void {
-    const { chipset, clock, wait, poll } = this.options;
+  /** In HLT: sleeps until an interrupt is there or somebody outside wants something. */
+  private sleep(): void {
+    const { chipset, clock, wait, poll, holdWanted } = this.options;
     const started = clock.now();
     for (;;) {
       const now = clock.now();
       chipset.timers.runDue(now);
-      if (chipset.irqchip.pendingVector(0) !== undefined) break;
+      if (chipset.irqchip.pendingVector(0) !== undefined) {
+        this.halted = false;
+        break;
+      }
       wait(Math.max(0, chipset.timers.nextDeadline() - now));
-      if (poll(clock.now())) break;
+      if (poll(clock.now()) || holdWanted?.() === true) break;
     }
     this.haltedNs += clock.now() - started;
   }
