@@ -1,18 +1,12 @@
-/** What both worker entries do with a start message: compose a machine with the translating engine and run it. */
+/** What both worker entries do with a start message: compose a machine with an engine and run it. */
 import { EXIT_CODE, TrapezeError } from './base/errors.js';
-import { createVmMemory, DbtEngine, guestRam } from './engine/dbt/engine.js';
-import type { DbtVcpu } from './engine/dbt/vcpu.js';
+import { Engines, type EnginesHost } from './engines.js';
+import { checkFirmware } from './machine/boot/firmware.js';
 import { ControlBlock } from './machine/control-block.js';
 import type { StartMessage, WorkerMessage } from './machine/protocol.js';
-import { type EngineWithMemory, VirtualMachine } from './machine/virtual-machine.js';
+import { VirtualMachine } from './machine/virtual-machine.js';
 
-/** Entries after which a block is translated. */
-const HOT_THRESHOLD = 300;
-
-export interface WorkerHost {
-  /** Nanoseconds, monotonic. */
-  now(): number;
-  random(): number;
+export interface WorkerHost extends EnginesHost {
   post(message: WorkerMessage, transfer?: ArrayBuffer[]): void;
 }
 
@@ -20,10 +14,18 @@ export function runMachine(start: StartMessage, host: WorkerHost): void {
   try {
     const control = new ControlBlock(start.control);
     const origin = host.now();
+    let engines: Engines | undefined;
     const machine = new VirtualMachine(start.options, control, {
       now: () => host.now(),
       wallClockMs: start.wallClockMs,
-      makeEngine: (ramBytes) => makeEngine(ramBytes, start, host, origin),
+      makeEngine(ramBytes, firmware) {
+        if (firmware !== undefined) checkFirmware(firmware, start.options.firmwareName);
+        // A guest that starts again gets fresh memory.
+        engines?.engine.close();
+        const name = start.options.engine === 'kvm' ? 'kvm' : 'dbt';
+        engines = new Engines(name, ramBytes, firmware, start.runtime, host, origin);
+        return engines;
+      },
       serial: (bytes) => host.post({ kind: 'serial', bytes }),
       debugcon: (bytes) => host.post({ kind: 'debugcon', bytes }),
     });
@@ -43,35 +45,6 @@ export function runMachine(start: StartMessage, host: WorkerHost): void {
   } catch (error) {
     host.post(describe(error));
   }
-}
-
-function makeEngine(ramBytes: number, start: StartMessage, host: WorkerHost, origin: number): EngineWithMemory {
-  const memory = createVmMemory(ramBytes);
-  const engine = new DbtEngine(
-    memory,
-    ramBytes,
-    start.runtime,
-    { hotThreshold: HOT_THRESHOLD },
-    {
-      now: () => host.now(),
-      tsc: () => host.now() - origin,
-      random: () => host.random(),
-    },
-  );
-  let vcpu: DbtVcpu | undefined;
-  return {
-    engine: {
-      name: engine.name,
-      createVcpu: (index) => {
-        vcpu = engine.createVcpu(index);
-        return vcpu;
-      },
-      close: () => engine.close(),
-    },
-    ram: guestRam(memory, ramBytes),
-    inspect: (linear, executed) => vcpu?.inspect(linear, executed),
-    peek: (linear, length) => vcpu?.peek(linear, length) ?? new Uint8Array(0),
-  };
 }
 
 function describe(error: unknown): WorkerMessage {

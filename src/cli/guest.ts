@@ -1,4 +1,5 @@
 /** Which guest a command line means: files of the user, or the default image, pulled at first use. */
+import { UsageError } from '../base/errors.js';
 import { DEFAULT_INITRD_IMAGE, DEFAULT_KERNEL_IMAGE } from '../image/catalogue.js';
 import { findImage, openImage, pullImage } from '../image/node/images.js';
 import type { BootModule } from '../machine/boot/boot.js';
@@ -24,9 +25,33 @@ export interface Guest {
   readonly title: string;
 }
 
+/** What `run` starts: a guest as above, or firmware, which may have a kernel to offer. */
+export interface FirmwareGuest extends Omit<Guest, 'kernel' | 'kernelName'> {
+  readonly kernel?: Uint8Array;
+  readonly kernelName?: string;
+  readonly firmware?: Uint8Array;
+  readonly firmwareName?: string;
+}
+
 /** What the default kernel is told first, whatever --append adds; --append "" shows the kernel's log. */
 const DEFAULT_CONSOLE = 'console=ttyS0';
 const DEFAULT_APPEND = 'quiet';
+
+/** The firmware and, where one is named, the kernel it is to start; there is no default kernel. */
+export async function openFirmwareGuest(
+  path: string,
+  options: GuestOptions,
+  host: CommandHost,
+): Promise<FirmwareGuest> {
+  const firmware = await readGuestFile(path, '--firmware');
+  const start = { firmware, firmwareName: path };
+  if (options.kernel !== undefined) return { ...(await openGuest(options, host)), ...start };
+  const [extra] = (['initrd', 'append'] as const).filter((name) => options[name] !== undefined);
+  if (extra !== undefined) {
+    throw new UsageError(`--${extra} needs a kernel, and firmware has none of its own; add --kernel FILE`);
+  }
+  return { ...start, modules: [], append: '', hasDefaultInit: false, title: path };
+}
 
 export async function openGuest(options: GuestOptions, host: CommandHost): Promise<Guest> {
   const modules: BootModule[] = [];

@@ -24,6 +24,7 @@ Examples:
   trapeze run --append ""                            the same with the kernel's log
   trapeze run --kernel vmlinuz --initrd root.cpio --append "console=ttyS0" --memory 1G
   trapeze run --kernel xen.elf --initrd "vmlinuz console=hvc0,initrd.img"
+  trapeze run --firmware bios-256k.bin --debugcon 0x402=file:bios.log
   trapeze run --kernel test.elf --serial none --debugcon 0xe9=stdio --debug-exit --timeout 60
 
 Keys: Ctrl-A x leaves, Ctrl-A h shows help, Ctrl-A Ctrl-A sends Ctrl-A to the guest.
@@ -58,7 +59,9 @@ export async function runCommand(args: readonly string[], version: string, host:
     .command('run')
     .description('boot a guest on this terminal')
     .addOption(
-      new Option('--engine <name>', 'dbt (translation to WebAssembly) or auto').argParser(parseEngine).default('auto'),
+      new Option('--engine <name>', 'dbt (translation to WebAssembly), kvm (/dev/kvm) or auto')
+        .argParser(parseEngine)
+        .default('auto'),
     )
     .option(
       '--kernel <file>',
@@ -69,6 +72,7 @@ export async function runCommand(args: readonly string[], version: string, host:
       'FILE[ ARGS][,FILE[ ARGS]...]: initrd, or modules of a PVH or Multiboot kernel; a comma in a name is written twice',
     )
     .option('--append <text>', 'kernel command line (default kernel: added to console=ttyS0 in place of "quiet")')
+    .option('--firmware <rom>', 'a ROM that starts first, like SeaBIOS; it may start the --kernel, a bzImage')
     .addOption(memoryOption())
     .addOption(new Option('--cpus <count>', 'processors').argParser(parseCpus).default(1))
     .addOption(

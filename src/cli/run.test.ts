@@ -101,7 +101,7 @@ test('options reach the machine', async () => {
   assert.equal(code, 0);
   assert.equal(machine?.closed, 1);
   const { modules, kernel: bytes, ...rest } = machine?.options ?? assert.fail('no machine');
-  assert.equal(bytes.length, 6);
+  assert.equal(bytes?.length, 6);
   assert.deepEqual(
     modules?.map((module) => [module.data.length, module.args, module.name]),
     [

@@ -4,7 +4,7 @@ import { HostFileError } from '../base/errors.js';
 import { INIT_PARAMETERS } from '../image/busybox-initramfs.js';
 import type { Machine, MachineOptions, MachineResult } from '../machine/machine.js';
 import { OutputFile } from './files.js';
-import { type Guest, type GuestOptions, openGuest } from './guest.js';
+import { type FirmwareGuest, type GuestOptions, openFirmwareGuest, openGuest } from './guest.js';
 import { codeListing } from './listing.js';
 import type { DebugconOption, EngineName, OutputTarget, SerialTarget } from './options.js';
 import type { CommandHost } from './product.js';
@@ -14,6 +14,7 @@ import { formatStatistics } from './statistics.js';
 import { Terminal, type TerminalSize } from './terminal.js';
 
 export interface RunOptions extends GuestOptions {
+  readonly firmware?: string;
   readonly engine: EngineName;
   readonly memory: number;
   readonly cpus: number;
@@ -37,7 +38,8 @@ const SIGNALS: readonly (readonly [NodeJS.Signals, number])[] = [
 const SIGPIPE_EXIT_CODE = 141;
 
 export async function run(options: RunOptions, host: CommandHost): Promise<number> {
-  const guest = await openGuest(options, host);
+  const { firmware } = options;
+  const guest = await (firmware === undefined ? openGuest(options, host) : openFirmwareGuest(firmware, options, host));
   const { Machine } = await host.product();
   const sinks = new Sinks();
   let machine: Machine | undefined;
@@ -85,13 +87,15 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
 
 export function machineOptions(
   options: RunOptions,
-  guest: Guest,
+  guest: FirmwareGuest,
   size: TerminalSize | undefined,
   environment: NodeJS.ProcessEnv,
 ): MachineOptions {
   return {
-    kernel: guest.kernel,
-    kernelName: guest.kernelName,
+    ...(guest.kernel === undefined ? {} : { kernel: guest.kernel }),
+    ...(guest.kernelName === undefined ? {} : { kernelName: guest.kernelName }),
+    ...(guest.firmware === undefined ? {} : { firmware: guest.firmware }),
+    ...(guest.firmwareName === undefined ? {} : { firmwareName: guest.firmwareName }),
     modules: guest.modules,
     append:
       guest.hasDefaultInit && size !== undefined
@@ -118,7 +122,7 @@ function terminalParameters(size: TerminalSize, environment: NodeJS.ProcessEnv):
   ].join(' ');
 }
 
-function greet(guest: Guest, options: RunOptions, host: CommandHost): void {
+function greet(guest: FirmwareGuest, options: RunOptions, host: CommandHost): void {
   const mib = options.memory / 2 ** 20;
   host.errors.write(`trapeze: ${guest.title}, ${mib} MiB of memory. Ctrl-A x leaves, Ctrl-A h helps.\n`);
 }

@@ -26,11 +26,12 @@ import { Uart16550, type UartState } from '../device/chipset/uart-16550.js';
 import type { MachineEvents } from '../device/device.js';
 import type { DmaMemory } from '../device/dma.js';
 import type { PciFunction, PciFunctionState } from '../device/pci/function.js';
-import { createHostBridge } from '../device/pci/i440fx.js';
+import { I440fx } from '../device/pci/i440fx.js';
 import { PciBus, swizzle } from '../device/pci/pci-bus.js';
 import { Piix3 } from '../device/pci/piix3.js';
 import { Piix4Pm } from '../device/pci/piix4-pm.js';
 import { assignResources } from '../device/pci/resources.js';
+import type { PhysicalMap } from '../engine/engine.js';
 import { Irqchip, type IrqchipState } from '../irqchip/irqchip.js';
 import { GatedLine, type IrqLine } from '../irqchip/line.js';
 import * as acpi from '../spec/acpi.js';
@@ -66,6 +67,8 @@ export interface ChipsetOptions {
   readonly debugExit?: boolean;
   /** Guest RAM for devices that fetch by themselves; without it fw_cfg has no DMA. */
   readonly memory?: DmaMemory;
+  /** Follows the host bridge's memory attributes and the A20 gate. */
+  readonly physicalMap?: PhysicalMap;
   /** Default true. */
   readonly hpet?: boolean;
   /** Firmware runs first and sets up the chipset itself; otherwise it starts as firmware would leave it. */
@@ -111,6 +114,7 @@ export class Chipset {
   readonly #hpet: Hpet | undefined;
   readonly #smbus = new Smbus();
   readonly #systemControl: SystemControl;
+  readonly #i440fx: I440fx;
   readonly #piix3: Piix3;
   readonly #piix4: Piix4Pm;
   #releaseLapicPages: (() => void)[] = [];
@@ -158,7 +162,10 @@ export class Chipset {
       bus.mmio.claim({ base: HPET_BASE, size: HPET_SIZE, handler: this.#hpet });
     }
     this.fwCfg = new FwCfg(options.memory);
-    this.#systemControl = new SystemControl(() => events.reset());
+    this.#systemControl = new SystemControl(
+      () => events.reset(),
+      (isOpen) => options.physicalMap?.a20(isOpen),
+    );
     this.i8042 = new I8042({
       keyboardIrq: irq(KEYBOARD_IRQ),
       mouseIrq: irq(MOUSE_IRQ),
@@ -180,10 +187,13 @@ export class Chipset {
         }),
     );
 
+    this.#i440fx = new I440fx(bus, (base, sizeBytes, readsRam, writesRam) =>
+      options.physicalMap?.shadow(base, sizeBytes, { readsRam, writesRam }),
+    );
     this.#piix3 = new Piix3(bus, irq);
     this.#piix4 = new Piix4Pm(bus, this.pm.ports, this.#smbus);
     this.pci = new PciBus((slot, pin) => this.#pciLine(slot, pin));
-    this.pci.plug({ slot: 0, function: 0 }, createHostBridge(bus));
+    this.pci.plug({ slot: 0, function: 0 }, this.#i440fx.function);
     this.pci.plug({ slot: 1, function: 0 }, this.#piix3.function);
     this.pci.plug({ slot: 1, function: 3 }, this.#piix4.function);
 
@@ -193,7 +203,7 @@ export class Chipset {
     bus.msr.claim(apic.MSR_APIC_BASE, apic.MSR_APIC_BASE, this.irqchip.msrs);
     bus.msr.claim(apic.MSR_TSC_DEADLINE, apic.MSR_TSC_DEADLINE, this.irqchip.msrs);
     bus.msr.claim(apic.MSR_X2APIC_FIRST, apic.MSR_X2APIC_LAST, this.irqchip.msrs);
-    if (!options.firmware) this.#configure();
+    this.#start();
   }
 
   /** Plugs a function into the first free slot and returns the slot. Before the guest runs, or by hotplug later. */
@@ -225,7 +235,12 @@ export class Chipset {
     this.#piix3.update();
     this.#piix4.update();
     this.irqchip.reset();
-    if (!this.#options.firmware) this.#configure();
+    this.#start();
+  }
+
+  #start(): void {
+    if (this.#options.firmware) this.#i440fx.update();
+    else this.#configure();
   }
 
   save(): ChipsetState {
@@ -264,6 +279,7 @@ export class Chipset {
     if (state.uarts?.length !== this.uarts.length) throw new StateError('saved state has other serial ports');
     for (const [key, pciFunction] of this.pci.functions()) pciFunction.restore(state.pci?.[key]);
     this.pci.address = state.pciAddress;
+    this.#i440fx.update();
     this.#piix3.update();
     this.#piix4.update();
     this.#pit.restore(state.pit);
@@ -338,9 +354,10 @@ export class Chipset {
     };
   }
 
-  /** What firmware leaves behind: 8259As masked at the usual vectors, levels, PIRQs, ACPI and PCI addresses. */
+  /** What firmware leaves behind: RAM below 1 MiB, 8259As masked at the usual vectors, levels, PIRQs, ACPI and PCI addresses. */
   #configure(): void {
     const { pio } = this.bus;
+    this.#i440fx.openAll();
     for (const [port, vector, cascade] of [
       [PIC_MASTER_PORT, 0x08, 0x04],
       [PIC_SLAVE_PORT, 0x70, 0x02],

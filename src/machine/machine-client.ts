@@ -176,12 +176,15 @@ function revive({ code, message, exitCode, stack }: WorkerMessage & { kind: 'err
 }
 
 function checked(options: MachineOptions): MachineOptions {
+  if (options.kernel === undefined && options.firmware === undefined) {
+    throw new UsageError('a machine needs something to start; give a kernel or a firmware');
+  }
   const { memoryBytes, cpus, engine } = options;
   if (cpus !== undefined && cpus !== 1) {
     throw new UsageError(`${cpus} processors were asked for, but a machine has exactly one so far; leave cpus at 1`);
   }
-  if (engine !== undefined && engine !== 'dbt' && engine !== 'auto') {
-    throw new UsageError(`there is no engine "${String(engine)}" yet; use dbt or auto`);
+  if (engine !== undefined && engine !== 'dbt' && engine !== 'kvm' && engine !== 'auto') {
+    throw new UsageError(`there is no engine "${String(engine)}"; use dbt, kvm or auto`);
   }
   if (
     memoryBytes !== undefined &&

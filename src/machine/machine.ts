@@ -6,7 +6,12 @@ import type { CpuState } from '../engine/engine.js';
 import type { BootModule } from './boot/boot.js';
 
 export interface MachineOptions {
-  readonly kernel: Uint8Array;
+  /** Required without firmware. */
+  readonly kernel?: Uint8Array;
+  /** A ROM that ends at 4 GiB and starts first; it is told of the kernel. */
+  readonly firmware?: Uint8Array;
+  /** File name, for messages. */
+  readonly firmwareName?: string;
   /** File name, for messages and for Multiboot command lines. */
   readonly kernelName?: string;
   readonly modules?: readonly BootModule[];
@@ -14,7 +19,8 @@ export interface MachineOptions {
   readonly append?: string;
   readonly memoryBytes?: number;
   readonly cpus?: number;
-  readonly engine?: 'dbt' | 'auto';
+  /** What runs the guest's code. Default `auto`: the faster one of those that work on this host. */
+  readonly engine?: 'dbt' | 'kvm' | 'auto';
   /** I/O port whose bytes come as `debugcon` events. */
   readonly debugcon?: number;
   /** Port 0xf4 ends the run with exit code ((value << 1) | 1) & 255. */

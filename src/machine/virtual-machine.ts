@@ -3,29 +3,34 @@
  * host ends it. Host-neutral; the worker entries give it an engine, a clock and a way to send messages.
  */
 import type { Clock } from '../base/clock.js';
-import { EXIT_CODE } from '../base/errors.js';
-import type { Engine, Vcpu } from '../engine/engine.js';
-import { loadGuest } from './boot/load-guest.js';
+import { EXIT_CODE, UsageError } from '../base/errors.js';
+import type { Engine, PhysicalMap, Vcpu } from '../engine/engine.js';
 import { type Chipset, createChipset } from './chipset.js';
 import type { ControlBlock } from './control-block.js';
+import { guestDma } from './guest-dma.js';
 import type { EndReason, MachineOptions, MachineResult, Statistics } from './machine.js';
-import { e820Map, writeBiosDataArea } from './memory-layout.js';
 import { OutputBuffer } from './output-buffer.js';
+import { powerOn } from './power-on.js';
 import type { TranslationReport } from './protocol.js';
-import { writeAcpiTables } from './tables/acpi.js';
-import { writeSmbiosTables } from './tables/smbios.js';
 import { VcpuLoop } from './vcpu-loop.js';
 
 export const DEFAULT_MEMORY = 512 * 2 ** 20;
-const TSC_HZ = 1e9;
+/** IA32_TIME_STAMP_COUNTER. */
+const TSC = 0x10;
 const UARTS = 2;
 const INSPECT_PERIOD_NS = 2e6;
 
 /** An engine with the guest RAM it runs on. */
 export interface EngineWithMemory {
   readonly engine: Engine;
+  /** The guest's TSC. */
+  readonly tscHz: number;
   /** GPA 0 first. */
   readonly ram: Uint8Array;
+  /** Absent: 0xc0000-0xfffff is always RAM, A20 is always open, and there can be no firmware. */
+  readonly map?: PhysicalMap;
+  /** A device wrote guest RAM. */
+  written?(gpa: number, sizeBytes: number): void;
   /** Guest code around a linear address, for a register dump. */
   peek(linear: bigint, length: number): Uint8Array;
   /** The translation of the code at a linear address; `executed`: only where the guest has run it. */
@@ -36,7 +41,8 @@ export interface VirtualMachineHost {
   /** Nanoseconds, monotonic. */
   now(): number;
   readonly wallClockMs: number;
-  makeEngine(ramBytes: number): EngineWithMemory;
+  /** `firmware` is a ROM that ends at 4 GiB. */
+  makeEngine(ramBytes: number, firmware: Uint8Array | undefined): EngineWithMemory;
   serial(bytes: Uint8Array): void;
   debugcon(bytes: Uint8Array): void;
 }
@@ -50,14 +56,14 @@ export class VirtualMachine {
   private readonly options: MachineOptions;
   private readonly control: ControlBlock;
   private readonly host: VirtualMachineHost;
-  private readonly clock: Clock;
+  private clock: Clock;
 
   constructor(options: MachineOptions, control: ControlBlock, host: VirtualMachineHost) {
     this.options = options;
     this.control = control;
     this.host = host;
     const started = host.now();
-    this.clock = { now: () => host.now() - started, tscHz: TSC_HZ };
+    this.clock = { now: () => host.now() - started, tscHz: 0 };
   }
 
   get ramBytes(): number {
@@ -71,7 +77,11 @@ export class VirtualMachine {
     end: (run: Run) => void,
   ): { chipset: Chipset; vcpu: Vcpu; memory: EngineWithMemory } {
     const { options } = this;
-    const memory = this.host.makeEngine(this.ramBytes);
+    const memory = this.host.makeEngine(this.ramBytes, options.firmware);
+    this.clock = { now: this.clock.now, tscHz: memory.tscHz };
+    if (options.firmware !== undefined && memory.map === undefined) {
+      throw new UsageError(`the engine ${memory.engine.name} cannot run firmware; use --engine dbt`);
+    }
     const chipset = createChipset({
       clock: this.clock,
       vcpus: 1,
@@ -83,22 +93,16 @@ export class VirtualMachine {
         debugExit: (code) => end({ reason: 'debug-exit', debugExitCode: code }),
       },
       serial,
+      memory: guestDma(memory.ram, (gpa, sizeBytes) => memory.written?.(gpa, sizeBytes)),
+      ...(memory.map === undefined ? {} : { physicalMap: memory.map }),
+      firmware: options.firmware !== undefined,
       debugExit: options.debugExit ?? false,
       ...(options.debugcon === undefined ? {} : { debugConsole: { port: options.debugcon, backend: debugcon } }),
     });
-    writeBiosDataArea(memory.ram);
-    const { rsdp } = writeAcpiTables(memory.ram, { vcpus: 1, serialPorts: UARTS, hpet: true });
-    writeSmbiosTables(memory.ram, { vcpus: 1, ramSizeBytes: this.ramBytes });
-    const { cpu } = loadGuest(memory.ram, {
-      kernel: options.kernel,
-      kernelName: options.kernelName ?? 'kernel',
-      modules: options.modules ?? [],
-      append: options.append ?? '',
-      memoryMap: e820Map(this.ramBytes),
-      rsdp,
-    });
+    const cpu = powerOn(memory.ram, chipset, { vcpus: 1, serialPorts: UARTS }, options);
     const vcpu = memory.engine.createVcpu(0);
     vcpu.load(cpu);
+    alignTsc(chipset, vcpu, this.clock);
     return { chipset, vcpu, memory };
   }
 
@@ -131,13 +135,14 @@ export class VirtualMachine {
 
   /** From power-on to power-off, reset or stop. */
   private runOnce(isDone: (memory: EngineWithMemory) => boolean = () => false): MachineResult {
-    const { control, host, clock } = this;
+    const { control, host } = this;
     const serial = [new OutputBuffer((b) => host.serial(b)), new OutputBuffer(() => {})].slice(0, UARTS);
     const debugcon = new OutputBuffer((b) => host.debugcon(b));
     let ended: Run | undefined;
     const { chipset, vcpu, memory } = this.boot(serial, debugcon, (run) => {
       ended ??= run;
     });
+    const { clock } = this;
     let seen = control.events;
     const outputs = [...serial, debugcon];
     const poll = (now: number): boolean => {
@@ -179,6 +184,12 @@ export class VirtualMachine {
     const run: Run = ended ?? { reason: 'closed', debugExitCode: 0 };
     return { reason: run.reason, exitCode: exitCodeOf(run), statistics, cpu };
   }
+}
+
+/** The local APIC's TSC deadlines are in the guest's ticks, wherever its counter began. */
+function alignTsc({ irqchip }: Chipset, vcpu: Vcpu, clock: Clock): void {
+  const tsc = vcpu.save().msrs.get(TSC);
+  if (tsc !== undefined) irqchip.setTscOffset(0, Number(tsc) - (clock.now() * clock.tscHz) / 1e9);
 }
 
 function exitCodeOf({ reason, debugExitCode }: Run): number {

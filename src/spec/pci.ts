@@ -88,6 +88,9 @@ export const PIIX3_DEFAULTS: readonly (readonly [number, number])[] = [
 export const PIIX4_PMBASE = 0x40;
 export const PIIX4_PMREGMISC = 0x80;
 export const PMREGMISC_IO_ENABLE = 0x01;
+/** "Device Activity B": writes to the APMC port raise SMIs. */
+export const PIIX4_DEVACTB = 0x58;
+export const DEVACTB_APMC_ENABLE = 1 << 25;
 /** PIIX4 function 3: SMBus base and host configuration. */
 export const PIIX4_SMBBASE = 0x90;
 export const PIIX4_SMBHSTCFG = 0xd2;

@@ -1,7 +1,7 @@
 /**
  * The small ports of a PC: POST code 0x80, system control port A 0x92 (fast A20, fast reset), reset control 0xcf9.
  * Intel 82371SB (PIIX3) data sheet, "Reset Control Register"; IBM PS/2 Hardware Interface Technical Reference.
- * @deviation the A20 gate is remembered, but address bit 20 always passes.
+ * The A20 gate is one: the keyboard controller's output port opens and closes the same as port 0x92. It is open at reset.
  */
 import type { PioHandler } from '../../base/io.js';
 import { expectState, type SavedState } from '../../base/state.js';
@@ -23,13 +23,25 @@ const FAST_A20 = 0x02;
 
 export class SystemControl implements Device<SystemControlState> {
   readonly #requestReset: () => void;
+  readonly #onA20: (isOpen: boolean) => void;
   /** Last POST code. */
   post = 0;
-  a20 = true;
+  #a20 = true;
   #resetControl = 0;
 
-  constructor(requestReset: () => void) {
+  constructor(requestReset: () => void, onA20: (isOpen: boolean) => void = () => {}) {
     this.#requestReset = requestReset;
+    this.#onA20 = onA20;
+  }
+
+  get a20(): boolean {
+    return this.#a20;
+  }
+
+  set a20(isOpen: boolean) {
+    if (isOpen === this.#a20) return;
+    this.#a20 = isOpen;
+    this.#onA20(isOpen);
   }
 
   reset(): void {

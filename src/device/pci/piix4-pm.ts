@@ -52,6 +52,8 @@ export class Piix4Pm {
     const { config } = this.function;
     defineStorage(config);
     config.define(spec.PIIX4_PMBASE, 4, 1, 0xffc0);
+    // There is no system management mode: firmware finds its SMI set up already and leaves it alone.
+    config.define(spec.PIIX4_DEVACTB, 4, spec.DEVACTB_APMC_ENABLE, 0xffffffff);
     config.define(spec.PIIX4_PMREGMISC, 1, 0, spec.PMREGMISC_IO_ENABLE);
     config.define(spec.PIIX4_SMBBASE, 4, 1, 0xfff0);
     config.define(spec.PIIX4_SMBHSTCFG, 1, 0, 0x0f);

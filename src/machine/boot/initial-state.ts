@@ -33,7 +33,7 @@ const IA32_MTRR_DEF_TYPE = 0x2ff;
 const MTRR_ENABLED_WRITE_BACK = 0x806n;
 
 const FXSAVE_SIZE = 512;
-const FCW_RESET = 0x37f;
+const FCW_INIT = 0x37f;
 const MXCSR_RESET = 0x1f80;
 const MXCSR_MASK = 0xffff;
 
@@ -133,10 +133,10 @@ function state(gdtAddress: number, codeAttributes: number, entry: EntryRegisters
 }
 
 /** After FNINIT and with MXCSR at its reset value. SDM Vol. 1, "FXSAVE Area". */
-function resetFxsave(): Uint8Array {
+export function resetFxsave(controlWord = FCW_INIT): Uint8Array {
   const image = new Uint8Array(FXSAVE_SIZE);
   const view = new DataView(image.buffer);
-  view.setUint16(0, FCW_RESET, true);
+  view.setUint16(0, controlWord, true);
   view.setUint32(24, MXCSR_RESET, true);
   view.setUint32(28, MXCSR_MASK, true);
   return image;

@@ -1,6 +1,6 @@
 /**
  * Linux bzImage by the 64-bit or the 32-bit boot protocol. Linux documentation, "The Linux/x86 Boot Protocol".
- * The real-mode entry is not used: the setup code would ask a BIOS.
+ * The real-mode entry is not used here: the setup code would ask a BIOS. With a firmware it is (firmware-linux.ts).
  *
  *   file:  boot sector and setup, (setup_sects + 1) * 512 bytes | protected-mode code, syssize * 16 bytes | signature
  *   RAM:   low memory: boot_params, command line, GDT, page tables | kernel at pref_address | ... | initrd at the top
@@ -27,13 +27,13 @@ import {
   XLF_KERNEL_64,
   ZERO_PAGE,
 } from '../../spec/boot/linux.js';
-import type { BootOptions, InitialState } from './boot.js';
+import type { BootModule, BootOptions, InitialState } from './boot.js';
 import { type GuestWriter, outOfMemory } from './guest-writer.js';
 import { GDT_SIZE, longModeState, PAGE_TABLES_SIZE, protectedModeState } from './initial-state.js';
 import { alignUp, ONE_MIB, PAGE_SIZE } from './ram-plan.js';
 
 /** What the setup header says, checked. */
-interface LinuxHeader {
+export interface LinuxHeader {
   readonly version: number;
   readonly setupSize: number;
   /** Bytes of protected-mode code in the file. */
@@ -106,7 +106,7 @@ export function loadLinux(image: ByteView, guest: GuestWriter, options: BootOpti
   };
 }
 
-function readHeader(image: ByteView): LinuxHeader {
+export function readHeader(image: ByteView): LinuxHeader {
   const version = image.u16(SETUP.VERSION);
   const from = <T>(since: number, read: () => T, before: T): T => (version >= since ? read() : before);
   if (version < VERSION_CMD_LINE_PTR) {
@@ -188,9 +188,9 @@ interface Placed {
 }
 
 /** Several files become one initrd: the kernel unpacks concatenated archives, each starting at a multiple of 4. */
-function placeInitrd(image: ByteView, header: LinuxHeader, guest: GuestWriter, options: BootOptions): Placed {
+export function joinInitrd(image: ByteView, modules: readonly BootModule[]): Uint8Array {
   let size = 0;
-  for (const module of options.modules) {
+  for (const module of modules) {
     if (module.args !== '') {
       throw image.fail(
         `a Linux initrd takes no arguments, but "${module.args}" was given with ${module.name ?? 'it'}; use --append for the kernel's`,
@@ -198,6 +198,21 @@ function placeInitrd(image: ByteView, header: LinuxHeader, guest: GuestWriter, o
     }
     size = alignUp(size, 4) + module.data.length;
   }
+  const first = modules[0];
+  if (first !== undefined && modules.length === 1) return first.data;
+  const joined = new Uint8Array(size);
+  let offset = 0;
+  for (const module of modules) {
+    offset = alignUp(offset, 4);
+    joined.set(module.data, offset);
+    offset += module.data.length;
+  }
+  return joined;
+}
+
+function placeInitrd(image: ByteView, header: LinuxHeader, guest: GuestWriter, options: BootOptions): Placed {
+  const initrd = joinInitrd(image, options.modules);
+  const size = initrd.length;
   if (size === 0) return { address: 0, size: 0 };
   const limit = header.initrdAddressMax + 1;
   const address = guest.plan.allocateHigh(size, PAGE_SIZE, ONE_MIB, limit);
@@ -211,13 +226,7 @@ function placeInitrd(image: ByteView, header: LinuxHeader, guest: GuestWriter, o
     }
     throw outOfMemory(first, size, required, guest.ram.length);
   }
-  guest.ram.fill(0, address, address + size);
-  let offset = 0;
-  for (const module of options.modules) {
-    offset = alignUp(offset, 4);
-    guest.ram.set(module.data, address + offset);
-    offset += module.data.length;
-  }
+  guest.ram.set(initrd, address);
   return { address, size };
 }
 

@@ -1,5 +1,6 @@
 /**
- * The ACPI tables, written where firmware keeps its own: 0xe0000-0xfffff. ACPI, "ACPI Software Programming Model".
+ * The ACPI tables, written where firmware keeps its own (0xe0000-0xfffff), or laid out for a firmware that places them
+ * itself (acpi-loader.ts). ACPI, "ACPI Software Programming Model".
  *
  *   RSDP (0xf0000) ─► RSDT, XSDT ─► FADT ─► DSDT, FACS
  *                                └► MADT, HPET
@@ -83,28 +84,74 @@ function table(signature: string, revision: number, body: readonly number[]): nu
   return bytes;
 }
 
+/** A field that holds an address: where it stands and how wide it is. */
+export interface AcpiPointer {
+  readonly offset: number;
+  readonly size: 4 | 8;
+}
+
+/** All tables but the RSDP in one piece, made for an address. */
+export interface AcpiLayout {
+  readonly bytes: Uint8Array;
+  readonly pointers: readonly AcpiPointer[];
+  /** Tables with a checksum: their start and length. */
+  readonly tables: readonly { readonly offset: number; readonly length: number }[];
+  /** Offsets. */
+  readonly rsdt: number;
+  readonly xsdt: number;
+}
+
+const FADT_FACS: AcpiPointer = { offset: 36, size: 4 };
+const FADT_DSDT: AcpiPointer = { offset: 40, size: 4 };
+const FADT_X_DSDT: AcpiPointer = { offset: 140, size: 8 };
+export const ACPI_CHECKSUM_OFFSET = 9;
+export const ACPI_ALIGNMENT = 64;
+
+export function layOutAcpiTables(options: AcpiOptions, base: number): AcpiLayout {
+  const blob: number[] = [];
+  const pointers: AcpiPointer[] = [];
+  const checksummed: { offset: number; length: number }[] = [];
+  const place = (bytes: readonly number[], fields: readonly AcpiPointer[] = [], alignment = 16): number => {
+    while (blob.length % alignment !== 0) blob.push(0);
+    const offset = blob.length;
+    for (const byte of bytes) blob.push(byte);
+    for (const field of fields) pointers.push({ ...field, offset: offset + field.offset });
+    return offset;
+  };
+  const placeTable = (bytes: readonly number[], fields?: readonly AcpiPointer[]): number => {
+    const offset = place(bytes, fields);
+    checksummed.push({ offset, length: bytes.length });
+    return offset;
+  };
+  const facs = place(buildFacs(), [], ACPI_ALIGNMENT);
+  const dsdt = placeTable(table('DSDT', 2, dsdtBody(options)));
+  const fadt = placeTable(buildFadt(base + facs, base + dsdt), [FADT_FACS, FADT_DSDT, FADT_X_DSDT]);
+  const tables = [fadt, placeTable(buildMadt(options.vcpus))];
+  if (options.hpet) tables.push(placeTable(buildHpet()));
+  const index = (signature: string, size: 4 | 8): number => {
+    const body = tables.flatMap((at) => new TableWriter().add(base + at, size).bytes);
+    return placeTable(
+      table(signature, 1, body),
+      tables.map((_, i) => ({ offset: HEADER_SIZE + i * size, size })),
+    );
+  };
+  const rsdt = index('RSDT', 4);
+  const xsdt = index('XSDT', 8);
+  return { bytes: Uint8Array.from(blob), pointers, tables: checksummed, rsdt, xsdt };
+}
+
 /** Writes all tables into RAM (GPA 0 first) and says where the RSDP is. */
 export function writeAcpiTables(ram: Uint8Array, options: AcpiOptions): { rsdp: number } {
-  let next = FIRMWARE_TABLES_BASE;
-  const place = (bytes: readonly number[], alignment = 16): number => {
-    const at = Math.ceil(next / alignment) * alignment;
-    next = at + bytes.length;
-    if (next > RSDP_ADDRESS || LOW_MEMORY_END > ram.length) throw new RangeError('no room for the ACPI tables');
-    ram.set(bytes, at);
-    return at;
-  };
-  const facs = place(buildFacs(), 64);
-  const dsdt = place(table('DSDT', 2, dsdtBody(options)));
-  const tables = [place(buildFadt(facs, dsdt)), place(buildMadt(options.vcpus))];
-  if (options.hpet) tables.push(place(buildHpet()));
-  const pointers = (size: number): number[] => tables.flatMap((at) => new TableWriter().add(at, size).bytes);
-  const rsdt = place(table('RSDT', 1, pointers(4)));
-  const xsdt = place(table('XSDT', 1, pointers(8)));
-  ram.set(buildRsdp(rsdt, xsdt), RSDP_ADDRESS);
+  const { bytes, rsdt, xsdt } = layOutAcpiTables(options, FIRMWARE_TABLES_BASE);
+  if (FIRMWARE_TABLES_BASE + bytes.length > RSDP_ADDRESS || LOW_MEMORY_END > ram.length) {
+    throw new RangeError('no room for the ACPI tables');
+  }
+  ram.set(bytes, FIRMWARE_TABLES_BASE);
+  ram.set(buildRsdp(FIRMWARE_TABLES_BASE + rsdt, FIRMWARE_TABLES_BASE + xsdt), RSDP_ADDRESS);
   return { rsdp: RSDP_ADDRESS };
 }
 
-function buildRsdp(rsdt: number, xsdt: number): number[] {
+export function buildRsdp(rsdt: number, xsdt: number): number[] {
   const bytes = new TableWriter()
     .text('RSD PTR ')
     .add(0, 1)

@@ -58,19 +58,25 @@ class Structure {
   }
 }
 
+/** The entry point, made for tables at `tableAddress`, and the tables. */
+export function smbiosTables(options: SmbiosOptions, tableAddress: number): { anchor: Uint8Array; tables: Uint8Array } {
+  const structures = build(options).map((structure) => structure.bytes());
+  const tables = Uint8Array.from(structures.flat());
+  return { anchor: entryPoint(structures, tables.length, tableAddress), tables };
+}
+
 /** Writes the entry point and the structures into RAM (GPA 0 first). */
 export function writeSmbiosTables(ram: Uint8Array, options: SmbiosOptions): void {
-  const structures = build(options).map((structure) => structure.bytes());
-  const table = structures.flat();
-  if (TABLE_ADDRESS + table.length > LOW_MEMORY_END || ram.length < LOW_MEMORY_END) {
+  const { anchor, tables } = smbiosTables(options, TABLE_ADDRESS);
+  if (TABLE_ADDRESS + tables.length > LOW_MEMORY_END || ram.length < LOW_MEMORY_END) {
     throw new RangeError('no room for the SMBIOS tables');
   }
-  ram.set(table, TABLE_ADDRESS);
-  ram.set(entryPoint(structures, table.length), ENTRY_ADDRESS);
+  ram.set(tables, TABLE_ADDRESS);
+  ram.set(anchor, ENTRY_ADDRESS);
 }
 
 /** "SMBIOS 2.1 (32-bit) Entry Point": the whole and its second half each sum to zero. */
-function entryPoint(structures: readonly number[][], tableLength: number): Uint8Array {
+function entryPoint(structures: readonly number[][], tableLength: number, tableAddress: number): Uint8Array {
   const entry = new Uint8Array(ENTRY_SIZE);
   const view = new DataView(entry.buffer);
   entry.set([...'_SM_'].map((letter) => letter.charCodeAt(0)));
@@ -83,7 +89,7 @@ function entryPoint(structures: readonly number[][], tableLength: number): Uint8
     16,
   );
   view.setUint16(22, tableLength, true);
-  view.setUint32(24, TABLE_ADDRESS, true);
+  view.setUint32(24, tableAddress, true);
   view.setUint16(28, structures.length, true);
   entry[30] = 0x28;
   const sum = (from: number): number => entry.subarray(from).reduce((total, byte) => total + byte, 0);

@@ -1,0 +1,76 @@
+/**
+ * Firmware in a ROM: what is accepted as one, and the processor's state at power-on, when it fetches its first
+ * instruction from the end of the ROM. SDM Vol. 3A, "Processor State After Reset".
+ */
+import { BadImageError } from '../../base/errors.js';
+import type { CpuState, SegmentState } from '../../engine/engine.js';
+import { resetFxsave } from './initial-state.js';
+
+/** The ROM's window ends at 4 GiB; below it lie the interrupt controllers. */
+const MAX_ROM_SIZE = 16 << 20;
+const ROM_GRANULE = 64 << 10;
+
+const RESET_CS = 0xf000;
+const RESET_CS_BASE = 0xffff0000n;
+const RESET_IP = 0xfff0n;
+const LIMIT_64K = 0xffff;
+/** Segment attributes as SEGMENT_ATTRIBUTES in x86/state.ts: present, accessed; code, data, LDT, busy TSS. */
+const CODE = 0x9b;
+const DATA = 0x93;
+const LDT = 0x82;
+const TSS_BUSY = 0x8b;
+/** CD, NW and ET. */
+const CR0_RESET = 0x60000010n;
+const RFLAGS_RESET = 2n;
+const DR6_RESET = 0xffff0ff0n;
+const DR7_RESET = 0x400n;
+const IA32_PAT = 0x277;
+const PAT_RESET = 0x0007_0406_0007_0406n;
+const IA32_MTRR_DEF_TYPE = 0x2ff;
+/** "EDX: Family/Model/Stepping": any of the sixth family. */
+const RESET_EDX = 0x600n;
+const FCW_RESET = 0x40;
+const DX = 2;
+
+/** Throws BadImageError for what cannot be a firmware ROM. */
+export function checkFirmware(rom: Uint8Array, name = 'the firmware'): void {
+  if (rom.length === 0) throw new BadImageError(`${name}: the file is empty; give a firmware ROM`);
+  if (rom.length % ROM_GRANULE !== 0 || rom.length > MAX_ROM_SIZE) {
+    throw new BadImageError(
+      `${name}: a firmware ROM has a multiple of 64 KiB up to 16 MiB, and this file has ${rom.length} bytes; give a whole ROM`,
+    );
+  }
+}
+
+/** Real mode at F000:FFF0, with the code segment's base 16 bytes below the ROM's last. */
+export function resetState(): CpuState {
+  const segment = (attributes: number): SegmentState => ({ base: 0n, limit: LIMIT_64K, attributes, selector: 0 });
+  const code: SegmentState = { base: RESET_CS_BASE, limit: LIMIT_64K, attributes: CODE, selector: RESET_CS };
+  const data = (): SegmentState => segment(DATA);
+  const gpr = new Array<bigint>(16).fill(0n);
+  gpr[DX] = RESET_EDX;
+  return {
+    gpr,
+    rip: RESET_IP,
+    rflags: RFLAGS_RESET,
+    segments: [data(), code, data(), data(), data(), data(), segment(LDT), segment(TSS_BUSY)],
+    gdtr: { base: 0n, limit: LIMIT_64K },
+    idtr: { base: 0n, limit: LIMIT_64K },
+    cr0: CR0_RESET,
+    cr2: 0n,
+    cr3: 0n,
+    cr4: 0n,
+    cr8: 0n,
+    efer: 0n,
+    xcr0: 1n,
+    dr: [0n, 0n, 0n, 0n, 0n, 0n, DR6_RESET, DR7_RESET],
+    msrs: new Map([
+      [IA32_PAT, PAT_RESET],
+      [IA32_MTRR_DEF_TYPE, 0n],
+    ]),
+    fxsave: resetFxsave(FCW_RESET),
+    halted: false,
+    interruptShadow: false,
+    nmiBlocked: false,
+  };
+}
