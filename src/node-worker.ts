@@ -1,7 +1,8 @@
 /** The vCPU thread on Node. */
 import { randomFillSync } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
+import { loadSystem } from './engine/kvm/node/libc.js';
 import type { StartMessage } from './machine/protocol.js';
 import { runMachine } from './machine-worker.js';
 
@@ -26,6 +27,8 @@ port.once('message', (start: StartMessage) => {
   runMachine(start, {
     now: () => performance.now() * 1e6,
     random,
+    openSystem: loadSystem,
+    lease: (workerData as { lease?: SharedArrayBuffer } | null)?.lease,
     post: (message) => port.postMessage(message),
   });
 });

@@ -1,6 +1,8 @@
 /** Trapeze on Node: `import { Machine } from 'trapeze'`. */
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
+import { createLeaseBuffer, isLeased, Lease } from './engine/kvm/lease.js';
+import { loadSystem } from './engine/kvm/node/libc.js';
 import type { MachineOptions } from './machine/machine.js';
 import { MachineClient, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
 import type { StartMessage, WorkerMessage } from './machine/protocol.js';
@@ -18,7 +20,11 @@ function loadRuntime(): Promise<WebAssembly.Module> {
 }
 
 function spawn(): VcpuThread {
-  const worker = new Worker(new URL('./node-worker.js', import.meta.url));
+  const lease = createLeaseBuffer();
+  const worker = new Worker(new URL('./node-worker.js', import.meta.url), { workerData: { lease } });
+  worker.on('exit', () => {
+    if (isLeased(lease)) new Lease(loadSystem(), lease).release();
+  });
   return {
     post: (message: StartMessage) => worker.postMessage(message),
     onMessage: (listener: (message: WorkerMessage) => void) => void worker.on('message', listener),

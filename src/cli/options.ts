@@ -34,11 +34,13 @@ export function parseCpus(text: string): number {
   return 1;
 }
 
-export type EngineName = 'dbt' | 'auto';
+export type EngineName = 'dbt' | 'kvm' | 'auto';
 
 export function parseEngine(text: string): EngineName {
-  if (text === 'dbt' || text === 'auto') return text;
-  throw new UsageError(`--engine ${quote(text)} does not exist; use dbt (translation to WebAssembly) or auto`);
+  if (text === 'dbt' || text === 'kvm' || text === 'auto') return text;
+  throw new UsageError(
+    `--engine ${quote(text)} does not exist; use dbt (translation to WebAssembly), kvm (Linux's /dev/kvm) or auto`,
+  );
 }
 
 export function parseTimeout(text: string): number {

@@ -20,6 +20,11 @@ export function createLeaseBuffer(): SharedArrayBuffer {
   return new SharedArrayBuffer(WORDS * 4);
 }
 
+/** True while something is to be given back. */
+export function isLeased(buffer: SharedArrayBuffer): boolean {
+  return new Int32Array(buffer, 0, WORDS).some((word) => word !== 0);
+}
+
 export class Lease {
   private readonly words: Int32Array;
   private readonly system: System;

@@ -2,6 +2,7 @@
  * The C library of this process through koffi. Loaded only when the engine is asked for; a host without koffi or of
  * another kind never gets here. Raw system calls where C libraries differ; their numbers are x86-64's.
  */
+import { createRequire } from 'node:module';
 import { TrapezeError } from '../../../base/errors.js';
 import { KICK_SIGNAL, type System } from '../system.js';
 
@@ -38,13 +39,13 @@ interface Koffi {
 }
 
 /** The host's libc; throws TrapezeError with one sentence where there is none. */
-export async function loadSystem(): Promise<System> {
+export function loadSystem(): System {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw unsupported(`the kvm engine needs Linux on x86-64, this is ${process.platform} on ${process.arch}`);
   }
   let koffi: Koffi;
   try {
-    koffi = (await import('koffi')).default as unknown as Koffi;
+    koffi = createRequire(import.meta.url)('koffi') as Koffi;
   } catch (cause) {
     throw unsupported('the kvm engine needs the optional package koffi, which is not installed', cause);
   }
