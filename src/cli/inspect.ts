@@ -1,4 +1,4 @@
-/** `trapeze inspect translation|cpu`: what the engine makes of an address, and what processor the guest sees. */
+/** `trapeze inspect translation|cpu|engines`: what the engine makes of an address, what processor the guest sees, what runs it. */
 import { CPUID_FEATURES, type CpuidFeature } from '../spec/x86/cpuid.js';
 import { CPU_BRAND, isOffered, WITHHELD_FEATURES } from '../x86/system/cpuid-profile.js';
 import { type GuestOptions, openGuest } from './guest.js';
@@ -57,6 +57,24 @@ export async function inspectCpu(options: { readonly json?: boolean }, host: Com
   for (const feature of features.filter(({ offered }) => !offered)) {
     lines.push(`  ${feature.name.padEnd(width)}  ${feature.title.padEnd(titleWidth)}  ${feature.reason}`);
   }
+  host.output.write(`${lines.join('\n')}\n`);
+  return 0;
+}
+
+export async function inspectEngines(options: { readonly json?: boolean }, host: CommandHost): Promise<number> {
+  const report = (await host.product()).inspectEngines();
+  if (options.json === true) {
+    host.output.write(`${JSON.stringify(report, null, 2)}\n`);
+    return 0;
+  }
+  const lines: string[] = [];
+  for (const { name, title, usable, problem, capabilities, speeds } of report.engines) {
+    lines.push(`${name}: ${title}, ${usable ? 'usable' : `not usable: ${problem ?? 'unknown reason'}`}`);
+    const width = Math.max(0, ...[...capabilities.map((c) => c.title), ...Object.keys(speeds)].map((t) => t.length));
+    for (const { title: what, has } of capabilities) lines.push(`  ${what.padEnd(width)}  ${has ? 'yes' : 'no'}`);
+    for (const [what, value] of Object.entries(speeds)) lines.push(`  ${what.padEnd(width)}  ${value.toFixed(1)}`);
+  }
+  lines.push('', `auto takes ${report.choice}: ${report.reason}`);
   host.output.write(`${lines.join('\n')}\n`);
   return 0;
 }

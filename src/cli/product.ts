@@ -1,4 +1,5 @@
 /** What the command needs of the composition root, so that its parts can be tried with stand-ins. */
+import type { EnginesReport } from '../machine/engines-report.js';
 import type { MachineConstructor, MachineOptions } from '../machine/machine.js';
 
 /** The stages of one region's translation, each as text. */
@@ -15,6 +16,7 @@ export interface Product {
   readonly Machine: MachineConstructor;
   /** Loads the guest as for a run and translates the code at a linear address under the initial paging. */
   inspectTranslation(options: MachineOptions, address: bigint): Promise<TranslationReport>;
+  inspectEngines(): EnginesReport;
 }
 
 export interface CommandHost {

@@ -2,7 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { EXIT_CODE, UsageError } from '../base/errors.js';
 import { imageExtract, imageList, imagePull, imageRemove } from './image.js';
-import { inspectCpu, inspectTranslation } from './inspect.js';
+import { inspectCpu, inspectEngines, inspectTranslation } from './inspect.js';
 import {
   DEFAULT_MEMORY,
   parseAddress,
@@ -110,6 +110,11 @@ export async function runCommand(args: readonly string[], version: string, host:
     .description('processor features the guest is offered, and why each missing one is missing')
     .option('--json', 'as JSON')
     .action((options) => end(inspectCpu(options, host)));
+  inspect
+    .command('engines')
+    .description('what each engine can do on this host, and which one auto takes')
+    .option('--json', 'as JSON')
+    .action((options) => end(inspectEngines(options, host)));
 
   const image = program.command('image').description('guest images').addHelpText('after', IMAGE_HELP);
   image

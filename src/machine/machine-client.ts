@@ -16,6 +16,8 @@ export interface VcpuThread {
 export interface ThreadHost {
   spawn(): VcpuThread;
   runtime(): Promise<WebAssembly.Module>;
+  /** What `auto` means here; absent: the translating engine, the only one. */
+  chooseEngine?(): 'dbt' | 'kvm';
 }
 
 type Listener<K extends keyof MachineEvents> = (value: MachineEvents[K]) => void;
@@ -137,7 +139,7 @@ export class MachineClient implements Machine {
         this.abandon = receive;
         thread.onMessage(receive);
         thread.post({
-          options: this.options,
+          options: { ...this.options, engine: this.engine() },
           control: this.control.buffer,
           runtime,
           wallClockMs: Date.now(),
@@ -150,6 +152,12 @@ export class MachineClient implements Machine {
       clearTimeout(this.retry);
       thread.terminate();
     }
+  }
+
+  private engine(): 'dbt' | 'kvm' {
+    const { engine = 'auto', firmware } = this.options;
+    if (engine !== 'auto') return engine;
+    return firmware === undefined ? (this.host.chooseEngine?.() ?? 'dbt') : 'dbt';
   }
 
   private stop(): void {

@@ -11,7 +11,9 @@ import type { System } from './system.js';
 
 /** Nanoseconds per instruction up to which a loop counts as native: an emulator takes a hundred times as long. */
 const NATIVE_NS = 20;
-const LOOPS = 5000;
+const FEW_LOOPS = 2000;
+const MANY_LOOPS = 1_000_000;
+const SURELY_EMULATED_NS = 150;
 
 export interface KvmCapabilities {
   /** Nanoseconds per instruction of a short loop. */
@@ -50,13 +52,16 @@ const dword = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value 
 
 /** mov ecx, times; dec ecx; jnz -4 */
 const loop = (times: number): number[] => [0xb9, ...dword(times), 0xff, 0xc9, 0x75, 0xfc];
+/** out 0x80, al */
+const OUT = [0xe6, 0x80];
 const HLT = 0xf4;
 /** mov dword [RESULTS], 1 with a 32-bit address in 32-bit code, RIP-free in 64-bit code (SIB without base). */
 const MARK = [0xc7, 0x04, 0x25, ...dword(RESULTS), ...dword(1)];
 
-/** Tries everything; takes some milliseconds. */
-export function probeKvm(system: System, now: () => number): KvmProbe {
+/** Tries everything; takes some ten milliseconds. */
+export function probeKvm(openSystem: () => System, now: () => number): KvmProbe {
   try {
+    const system = openSystem();
     system.close(openKvm(system));
     const capabilities = measure(system, now);
     return { usable: true, capabilities, cpuid: visibleCpuid(system, now) };
@@ -70,8 +75,12 @@ function measure(system: System, now: () => number): KvmCapabilities {
   const run = (...rest: Parameters<typeof runProbe> extends [System, () => number, ...infer R] ? R : never) =>
     runProbe(system, now, ...rest);
   const nsPerInstruction = (mode: 'long0' | 'long3' | 'compatibility3'): number => {
-    const once = run(mode, [...loop(1), HLT]).ns;
-    return Math.max(0, run(mode, [...loop(1 + LOOPS), HLT]).ns - once) / (2 * LOOPS);
+    // The first loop and OUT warm everything up.
+    const time = (loops: number): number =>
+      run(mode, [...loop(10), ...OUT, ...loop(loops), ...OUT, HLT]).ns / (2 * loops);
+    const first = time(FEW_LOOPS);
+    // Where it is fast, a short run tells of the way in and out only.
+    return first < SURELY_EMULATED_NS ? time(MANY_LOOPS) : first;
   };
   const ring0Ns = nsPerInstruction('long0');
   // popcnt eax, ecx; movaps xmm0, xmm1; addps xmm0, xmm1; int3
