@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { HostFileError, UsageError } from '../base/errors.js';
 import { DEFAULT_INITRD_IMAGE, DEFAULT_KERNEL_IMAGE, IMAGES, imageSpec } from '../image/catalogue.js';
 import { ImageCache, type ImageRecord } from '../image/node/cache.js';
-import { INITRD_FILE, KERNEL_FILE, listImages, pullImage, removeImage } from '../image/node/images.js';
+import { listImages, MAIN_FILE, pullImage, removeImage } from '../image/node/images.js';
 import { extractVmlinux } from '../image/vmlinux.js';
 import { readGuestFile } from './files.js';
 import type { CommandHost } from './product.js';
@@ -67,7 +67,7 @@ export async function imageExtract(kernel: string, output: string, host: Command
 function print(records: readonly ImageRecord[], options: JsonOption, host: CommandHost): void {
   const cache = new ImageCache();
   const main = (record: ImageRecord): string =>
-    cache.path(record, imageSpec(record.name).kind === 'kernel' ? KERNEL_FILE : INITRD_FILE);
+    cache.path(record, MAIN_FILE[imageSpec(record.name).kind]);
   const known = records.filter((record) => IMAGES.some((image) => image.name === record.name));
   if (options.json === true) {
     const list = known.map((record) => ({ ...record, path: main(record) }));

@@ -1,11 +1,16 @@
 /** The guest images that can be pulled by name, and what each is made of. */
 import { UsageError } from '../base/errors.js';
 
+export type ImageKind = 'kernel' | 'busybox' | 'firmware';
+
 export interface ImageSpec {
   readonly name: string;
   readonly summary: string;
-  /** `kernel`: the bzImage of a kernel package. `busybox`: an initramfs around the static busybox of a package. */
-  readonly kind: 'kernel' | 'busybox';
+  /**
+   * `kernel`: the bzImage of a kernel package. `busybox`: an initramfs around the static busybox of a package. `firmware`:
+   * the ROM of a BIOS package.
+   */
+  readonly kind: ImageKind;
   /** Debian package; a metapackage is resolved to the newest real one. */
   readonly package: string;
   readonly architecture: 'amd64' | 'i386';
@@ -35,6 +40,13 @@ export const IMAGES: readonly ImageSpec[] = [
   },
   {
     name: 'debian-686',
+    summary: "Debian's 32-bit kernel without PAE",
+    kind: 'kernel',
+    package: 'linux-image-686',
+    architecture: 'i386',
+  },
+  {
+    name: 'debian-686-pae',
     summary: "Debian's 32-bit kernel with PAE",
     kind: 'kernel',
     package: 'linux-image-686-pae',
@@ -53,6 +65,13 @@ export const IMAGES: readonly ImageSpec[] = [
     kind: 'busybox',
     package: 'busybox-static',
     architecture: 'i386',
+  },
+  {
+    name: 'seabios',
+    summary: 'firmware for --firmware',
+    kind: 'firmware',
+    package: 'seabios',
+    architecture: 'amd64',
   },
 ];
 

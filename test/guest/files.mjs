@@ -7,6 +7,9 @@ const IMAGES = {
   vmlinuz: 'debian-cloud',
   'vmlinuz-amd64': 'debian',
   'vmlinuz-rt': 'debian-rt',
+  'vmlinuz-686': 'debian-686',
+  'vmlinuz-686-pae': 'debian-686-pae',
+  'bios-256k.bin': 'seabios',
   'initrd.cpio': 'busybox',
   'initrd-i386.cpio': 'busybox-i386',
 };

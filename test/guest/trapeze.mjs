@@ -7,6 +7,7 @@ export async function bootTrapeze(guest, dist = new URL('../../dist/', import.me
   const { Machine } = await import(new URL('node.js', dist).href);
   const machine = new Machine({
     kernel: guest.kernel,
+    firmware: guest.firmware,
     modules: guest.initrd === undefined ? [] : [{ data: guest.initrd, args: '' }],
     append: guest.append,
     memoryBytes: guest.memoryMiB * 2 ** 20,

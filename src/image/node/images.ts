@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ImageSourceError } from '../../base/errors.js';
 import { buildBusyboxInitramfs } from '../busybox-initramfs.js';
-import { type ImageSpec, imageSpec } from '../catalogue.js';
+import { type ImageKind, type ImageSpec, imageSpec } from '../catalogue.js';
 import { TarPicker } from '../tar.js';
 import { AptSource } from './apt.js';
 import { ImageCache, type ImageRecord } from './cache.js';
@@ -15,6 +15,13 @@ import { runProgram } from './process.js';
 export const KERNEL_FILE = 'vmlinuz';
 export const BUSYBOX_FILE = 'busybox';
 export const INITRD_FILE = 'initrd.cpio';
+export const FIRMWARE_FILE = 'bios-256k.bin';
+/** The file an image is there for. */
+export const MAIN_FILE: Readonly<Record<ImageKind, string>> = {
+  kernel: KERNEL_FILE,
+  busybox: INITRD_FILE,
+  firmware: FIRMWARE_FILE,
+};
 
 export interface PullProgress {
   readonly image: string;
@@ -85,9 +92,10 @@ export async function removeImage(name: string, cache = new ImageCache()): Promi
   return await cache.remove(imageSpec(name).name);
 }
 
-/** The kernel or the initramfs of a cached image. The latter is built anew, so that it always fits this version. */
+/** The kernel, initramfs or ROM of a cached image. An initramfs is built anew, so that it always fits this version. */
 export async function openImage(record: ImageRecord, cache = new ImageCache()): Promise<Uint8Array> {
-  if (imageSpec(record.name).kind === 'kernel') return await cache.read(record, KERNEL_FILE);
+  const { kind } = imageSpec(record.name);
+  if (kind !== 'busybox') return await cache.read(record, MAIN_FILE[kind]);
   return buildBusyboxInitramfs(await cache.read(record, BUSYBOX_FILE));
 }
 
@@ -103,6 +111,9 @@ async function isWhole(cache: ImageCache, record: ImageRecord): Promise<boolean>
 async function unpack(spec: ImageSpec, packageFile: string): Promise<Record<string, Uint8Array>> {
   if (spec.kind === 'kernel') {
     return { [KERNEL_FILE]: await pickFile(packageFile, /^boot\/vmlinuz-/, 'a kernel') };
+  }
+  if (spec.kind === 'firmware') {
+    return { [FIRMWARE_FILE]: await pickFile(packageFile, /^usr\/share\/seabios\/bios-256k\.bin$/, 'a BIOS') };
   }
   const busybox = await pickFile(packageFile, /^(usr\/)?bin\/busybox$/, 'busybox');
   return { [BUSYBOX_FILE]: busybox, [INITRD_FILE]: buildBusyboxInitramfs(busybox) };

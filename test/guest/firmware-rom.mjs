@@ -1,0 +1,108 @@
+// A firmware ROM of our own that looks at the memory below 1 MiB from the top of the address space, where no attribute
+// register can take the code away, and tells each byte it reads on the debug port.
+import { assemble, label, line, near8 } from '../../dist/machine/boot/machine-code.js';
+
+const ROM_SIZE = 0x10000;
+const DEBUG_PORT = 0x402;
+/** What the ROM holds where the tests read and write. */
+const PATTERN = 0x5a;
+const CELL = 0x8000;
+
+const word = (value) => [value & 0xff, (value >> 8) & 0xff];
+
+/** mov dx, port; mov al, value; out dx, al */
+const out = (port, value) => [line('mov dx', 0xba, ...word(port)), line('mov al', 0xb0, value), line('out', 0xee)];
+/** PCI configuration byte `register` of the host bridge. */
+const pam = (register, value) => [
+  line('mov eax, address', 0x66, 0xb8, ...word(register & 0xfc), 0x00, 0x80),
+  line('mov dx, 0xcf8', 0xba, 0xf8, 0x0c),
+  line('out dx, eax', 0x66, 0xef),
+  ...out(0xcfc + (register & 3), value),
+];
+const setDs = (segment) => [line('mov ax', 0xb8, ...word(segment)), line('mov ds, ax', 0x8e, 0xd8)];
+const store = (offset, value) => [line('mov byte [offset], value', 0xc6, 0x06, ...word(offset), value)];
+const increment = (offset) => [line('inc byte [offset]', 0xfe, 0x06, ...word(offset))];
+/** Tells the byte at ds:offset. */
+const tell = (offset) => [
+  line('mov al, [offset]', 0xa0, ...word(offset)),
+  line('mov dx, debug port', 0xba, ...word(DEBUG_PORT)),
+  line('out dx, al', 0xee),
+];
+
+const ATTRIBUTES = [
+  ...setDs(0xf000),
+  // Neither: ROM, writes go nowhere.
+  ...[...store(CELL, 0x11), ...tell(CELL)],
+  // Writes only: they reach RAM, reads see the ROM, read-modify-write does both.
+  ...[...pam(0x59, 0x20), ...store(CELL, 0x22), ...tell(CELL), ...increment(CELL), ...tell(CELL)],
+  // Reads only.
+  ...[...pam(0x59, 0x10), ...tell(CELL), ...store(CELL, 0x33), ...tell(CELL)],
+  // Both.
+  ...[...pam(0x59, 0x30), ...store(CELL, 0x44), ...tell(CELL)],
+  // Neither again.
+  ...[...pam(0x59, 0x00), ...tell(CELL)],
+  // Below 0xe0000 there is no ROM behind: an open bus.
+  ...setDs(0xc000),
+  ...[...store(0, 0x55), ...tell(0), ...pam(0x5a, 0x02), ...store(0, 0x66), ...tell(0), ...pam(0x5a, 0x01), ...tell(0)],
+];
+const ATTRIBUTES_TOLD = [0x5a, 0x5a, 0x5a, 0x5b, 0x5b, 0x44, 0x5a, 0xff, 0xff, 0x66];
+
+/** From here on in the shadow: bit 20 of the code's own address must be zero. */
+const A20 = [
+  line('jmp far f000:shadow', 0xea, { to: 'shadow', form: 'absolute16' }, ...word(0xf000)),
+  label('shadow'),
+  ...setDs(0),
+  ...store(0x600, 0x01),
+  ...setDs(0xffff),
+  ...store(0x610, 0x02),
+  // Open: 1 MiB and zero are two places. Closed: one.
+  ...setDs(0),
+  ...[...tell(0x600), ...out(0x92, 0x00)],
+  ...setDs(0xffff),
+  ...[...tell(0x610), ...store(0x610, 0x03)],
+  ...setDs(0),
+  ...[...tell(0x600), ...out(0x92, 0x02)],
+  ...setDs(0xffff),
+  ...tell(0x610),
+  // The keyboard controller's output port is the same gate.
+  ...[...out(0x64, 0xd1), ...out(0x60, 0xdd), ...tell(0x610), ...out(0x64, 0xd1), ...out(0x60, 0xdf), ...tell(0x610)],
+];
+const A20_TOLD = [0x01, 0x01, 0x03, 0x02, 0x03, 0x02];
+
+/** RAM that differs from the ROM takes its place: OUT is the ROM's, what comes behind it is RAM's. */
+const SWITCH = [
+  ...pam(0x59, 0x20),
+  ...setDs(0xf000),
+  line('mov es, ax', 0x8e, 0xc0),
+  line('xor si, si', 0x31, 0xf6),
+  line('xor di, di', 0x31, 0xff),
+  line('mov cx, 0xffff', 0xb9, 0xff, 0xff),
+  line('cld', 0xfc),
+  line('rep movsb', 0xf3, 0xa4),
+  line('mov byte [switch], hlt', 0xc6, 0x06, { to: 'switch', form: 'absolute16' }, 0xf4),
+  line('mov byte [answer], 0x77', 0xc6, 0x06, { to: 'answer', form: 'absolute16' }, 0x77),
+  line('mov dx, 0xcfd', 0xba, 0xfd, 0x0c),
+  line('mov al, 0x30', 0xb0, 0x30),
+  label('switch'),
+  line('out dx, al', 0xee),
+  line('mov al, answer', 0xb0),
+  label('answer'),
+  line('', 0x01),
+  line('mov dx, debug port', 0xba, ...word(DEBUG_PORT)),
+  line('out dx, al', 0xee),
+];
+
+const END = [...out(0xf4, 0x10), label('stay'), line('jmp stay', 0xeb, near8('stay'))];
+
+export const TOLD = [...ATTRIBUTES_TOLD, ...A20_TOLD, 0x77];
+/** ((v << 1) | 1) & 255 of what END writes. */
+export const EXIT_CODE = 0x21;
+
+export function testRom() {
+  const rom = new Uint8Array(ROM_SIZE).fill(0xcc);
+  rom.set(assemble([...ATTRIBUTES, ...A20, ...SWITCH, ...END], 0).bytes, 0);
+  rom[CELL] = PATTERN;
+  // A near jump: the code segment's base stays at the top of the address space.
+  rom.set([0xe9, ...word(-0xfff3)], 0xfff0);
+  return rom;
+}

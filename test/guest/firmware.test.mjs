@@ -1,0 +1,100 @@
+// Firmware from the reset vector on: a ROM of our own, and Debian's SeaBIOS with and without a kernel to start.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Machine } from '../../dist/node.js';
+import { openGuestFile } from './files.mjs';
+import { EXIT_CODE, TOLD, testRom } from './firmware-rom.mjs';
+import { kernelLines } from './kernel-log.mjs';
+import { bootTrapeze } from './trapeze.mjs';
+
+const DEBUG_PORT = 0x402;
+const BOOT_MS = 200_000;
+
+/** The files, or the reason why they cannot be had. */
+async function open(...names) {
+  try {
+    return { files: await Promise.all(names.map((name) => openGuestFile(name))), skip: false };
+  } catch (error) {
+    return { files: [], skip: `${names.join(', ')} cannot be had: ${error.message}` };
+  }
+}
+
+test('a ROM runs from the reset vector and finds memory attributes and the A20 gate at work', async () => {
+  const options = { debugcon: DEBUG_PORT, debugExit: true, noReboot: true, timeoutMs: 20_000, memoryBytes: 2 ** 24 };
+  const machine = new Machine({ firmware: testRom(), ...options });
+  const told = [];
+  machine.on('debugcon', (bytes) => told.push(...bytes));
+  const result = await machine.run();
+  assert.equal(result.reason, 'debug-exit');
+  assert.equal(result.exitCode, EXIT_CODE);
+  assert.deepEqual(told, TOLD);
+});
+
+test('what cannot be a ROM, or cannot be started by one, is refused', async () => {
+  const refuses = (options, message) => assert.rejects(new Machine(options).run(), { message, exitCode: 2 });
+  await refuses({ firmware: new Uint8Array(0) }, /the file is empty/);
+  await refuses({ firmware: new Uint8Array(1000), firmwareName: 'x.bin' }, /x\.bin: a firmware ROM has a multiple/);
+  await refuses({ firmware: new Uint8Array(32 << 20) }, /up to 16 MiB/);
+  await refuses({ firmware: testRom(), kernel: Uint8Array.of(1, 2, 3) }, /Linux bzImages only/);
+  assert.throws(() => new Machine({}), /give a kernel or a firmware/);
+});
+
+const bios = await open('bios-256k.bin');
+test('SeaBIOS finds no bootable device', { skip: bios.skip, timeout: 60_000 }, async () => {
+  const machine = new Machine({ firmware: bios.files[0], debugcon: DEBUG_PORT, timeoutMs: 50_000 });
+  let log = '';
+  let serial = '';
+  machine.on('debugcon', (bytes) => {
+    log += Buffer.from(bytes).toString('latin1');
+    if (log.includes('No bootable device')) machine.close();
+  });
+  machine.on('serial', (bytes) => {
+    serial += Buffer.from(bytes).toString('latin1');
+  });
+  const { reason } = await machine.run();
+  assert.equal(reason, 'closed', log);
+  assert.match(log, /^SeaBIOS \(version /);
+  // It found what it was told: memory, tables, DMA, the serial port for want of a display.
+  assert.match(log, /fw_cfg DMA interface supported/);
+  assert.match(log, /e820: addr 0x0000000000000000 len 0x0000000020000000 \[RAM\]/);
+  assert.match(log, /ACPI: parse DSDT/);
+  assert.match(log, /Copying SMBIOS/);
+  assert.match(log, /No bootable device\./);
+  assert.match(serial, /SeaBIOS/);
+});
+
+for (const [name, kernel, initrd, machineName] of [
+  ['64-bit', 'vmlinuz', 'initrd.cpio', 'x86_64'],
+  ['32-bit', 'vmlinuz-686', 'initrd-i386.cpio', 'i686'],
+]) {
+  const guest = await open('bios-256k.bin', kernel, initrd);
+  test(`SeaBIOS starts a ${name} Linux by its real-mode entry`, {
+    skip: guest.skip,
+    timeout: 2 * BOOT_MS,
+  }, async () => {
+    const visited = await bootTrapeze({
+      firmware: guest.files[0],
+      kernel: guest.files[1],
+      initrd: guest.files[2],
+      append: 'console=ttyS0 loglevel=8',
+      memoryMiB: 256,
+      timeoutMs: 2 * BOOT_MS,
+    });
+    try {
+      await visited.console.waitForShell(BOOT_MS);
+      await visited.console.run('dmesg -n 1', BOOT_MS);
+      assert.equal((await visited.console.run('uname -m', BOOT_MS)).output, `${machineName}\n`);
+      const lines = kernelLines((await visited.console.run('dmesg', BOOT_MS)).output);
+      // The memory map and the tables are the firmware's.
+      assert.ok(
+        lines.some((line) => /BIOS-e820: .* reserved/.test(line)),
+        lines.slice(0, 30).join('\n'),
+      );
+      assert.ok(lines.some((line) => /ACPI: RSDP 0x0*F[0-9A-F]{4} /i.test(line)));
+      visited.console.type('poweroff -f\n');
+      assert.equal((await visited.ended).reason, 'power-off');
+    } finally {
+      visited.close();
+    }
+  });
+}
