@@ -43,6 +43,6 @@ const scope = globalThis as unknown as WorkerScope;
 scope.addEventListener(
   'message',
   ({ data }) =>
-    runMachine(data, { now, random, post: (message, transfer = []) => scope.postMessage(message, transfer) }),
+    void runMachine(data, { now, random, post: (message, transfer = []) => scope.postMessage(message, transfer) }),
   { once: true },
 );

@@ -1,13 +1,20 @@
 /** Trapeze in a browser page: `import { Machine } from 'trapeze'`, with the same API as on Node. */
 import { TrapezeError } from './base/errors.js';
-import type { MachineOptions } from './machine/machine.js';
-import { MachineClient, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
+import type { LoadOptions, MachineOptions } from './machine/machine.js';
+import { MachineClient, savedOptions, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
 import type { StartMessage, WorkerMessage } from './machine/protocol.js';
 
 export * from './base/errors.js';
 export type { CpuState } from './engine/engine.js';
 export type { BootModule } from './machine/boot/boot.js';
-export type { EndReason, MachineEvents, MachineOptions, MachineResult, Statistics } from './machine/machine.js';
+export type {
+  EndReason,
+  LoadOptions,
+  MachineEvents,
+  MachineOptions,
+  MachineResult,
+  Statistics,
+} from './machine/machine.js';
 
 /** What a page's server has to send with the page and with every file of this package. */
 export const ISOLATION_HEADERS = {
@@ -132,5 +139,12 @@ function checkedHost(): ThreadHost {
 export class Machine extends MachineClient {
   constructor(options: MachineOptions) {
     super(options, checkedHost());
+  }
+
+  /** A machine that goes on from a saved state when it is run. Rejects with TrapezeError for what is none. */
+  static async load(state: Uint8Array, options: LoadOptions = {}): Promise<Machine> {
+    const machine = new Machine(await savedOptions(state, options));
+    machine.startFrom(state);
+    return machine;
   }
 }

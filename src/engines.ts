@@ -30,23 +30,23 @@ export class Engines implements EngineWithMemory {
   tscHz = DBT_TSC_HZ;
   private readonly memory: WebAssembly.Memory;
   private readonly host: EnginesHost;
-  private readonly origin: number;
+  private readonly virtualNow: () => number;
   private readonly dbt: DbtEngine;
   private readonly kvm: KvmEngine | undefined;
   private translating: DbtVcpu | undefined;
   private running: Vcpu | undefined;
 
-  /** `firmware` is a ROM of whole pages that ends at 4 GiB. `origin`: when the machine was started. */
+  /** `firmware` is a ROM of whole pages that ends at 4 GiB. `virtualNow`: nanoseconds of the machine's own clock. */
   constructor(
     name: EngineName,
     ramBytes: number,
     firmware: Uint8Array | undefined,
     runtime: WebAssembly.Module,
     host: EnginesHost,
-    origin: number,
+    virtualNow: () => number,
   ) {
     this.host = host;
-    this.origin = origin;
+    this.virtualNow = virtualNow;
     this.memory = createVmMemory(ramBytes, firmware?.length);
     this.ram = guestRam(this.memory, ramBytes);
     const options = { hotThreshold: HOT_THRESHOLD };
@@ -96,7 +96,7 @@ export class Engines implements EngineWithMemory {
 
   /** Ticks of the virtual clock. */
   private tsc(): number {
-    return ((this.host.now() - this.origin) * this.tscHz) / 1e9;
+    return (this.virtualNow() * this.tscHz) / 1e9;
   }
 
   private translatingVcpu(index: number): DbtVcpu {

@@ -10,25 +10,27 @@ export interface WorkerHost extends EnginesHost {
   post(message: WorkerMessage, transfer?: ArrayBuffer[]): void;
 }
 
-export function runMachine(start: StartMessage, host: WorkerHost): void {
+export async function runMachine(start: StartMessage, host: WorkerHost): Promise<void> {
   try {
     const control = new ControlBlock(start.control);
-    const origin = host.now();
     let engines: Engines | undefined;
     const machine = new VirtualMachine(start.options, control, {
       now: () => host.now(),
       wallClockMs: start.wallClockMs,
-      makeEngine(ramBytes, firmware) {
+      makeEngine(ramBytes, firmware, virtualNow) {
         if (firmware !== undefined) checkFirmware(firmware, start.options.firmwareName);
         // A guest that starts again gets fresh memory.
         engines?.engine.close();
         const name = start.options.engine === 'kvm' ? 'kvm' : 'dbt';
-        engines = new Engines(name, ramBytes, firmware, start.runtime, host, origin);
+        engines = new Engines(name, ramBytes, firmware, start.runtime, host, virtualNow);
         return engines;
       },
       serial: (bytes) => host.post({ kind: 'serial', bytes }),
       debugcon: (bytes) => host.post({ kind: 'debugcon', bytes }),
+      held: (number) => host.post({ kind: 'held', number }),
+      state: (state, ram) => host.post({ kind: 'state', state, ram }),
     });
+    if (start.state !== undefined) await machine.load(start.state);
     if (start.inspect !== undefined) {
       const report = machine.inspect(start.inspect);
       const address = `0x${start.inspect.toString(16)}`;

@@ -24,7 +24,7 @@ function random(): number {
 const port = parentPort;
 if (port === null) throw new Error('node-worker.js runs as a worker thread');
 port.once('message', (start: StartMessage) => {
-  runMachine(start, {
+  void runMachine(start, {
     now: () => performance.now() * 1e6,
     random,
     openSystem: loadSystem,

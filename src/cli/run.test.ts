@@ -46,6 +46,11 @@ class FakeMachine implements Machine {
     this.written.push(new TextDecoder().decode(bytes));
   }
   resize(): void {}
+  async pause(): Promise<void> {}
+  resume(): void {}
+  async save(): Promise<Uint8Array> {
+    return new TextEncoder().encode('state');
+  }
   async run(): Promise<MachineResult> {
     return { reason: 'power-off', exitCode: 0, statistics: {}, ...FakeMachine.script(this) };
   }

@@ -4,7 +4,7 @@
  *
  *    0 wake (changes on every event; a halted vCPU waits on it)   4 stop (1: end the run)
  *    8 ring of UART 0: bytes written, 12 bytes taken              16, 20 the same of UART 1
- *   32 hold (1: the guest stands still)                           36 saved states asked for so far
+ *   32 hold (number of the request for the guest to stand still)  36 saved states asked for so far
  *   64 ring 0 (RING_SIZE bytes)                                   then ring 1
  */
 const WAKE = 0;
@@ -39,12 +39,13 @@ export class ControlBlock {
     return Atomics.load(this.words, STOP) !== 0;
   }
 
-  hold(wanted: boolean): void {
-    Atomics.store(this.words, HOLD, wanted ? 1 : 0);
+  /** The guest stands still until `hold(0)`; another number asks again. */
+  hold(number: number): void {
+    Atomics.store(this.words, HOLD, number);
     this.wake();
   }
-  get holdRequested(): boolean {
-    return Atomics.load(this.words, HOLD) !== 0;
+  get holdNumber(): number {
+    return Atomics.load(this.words, HOLD);
   }
   /** Asks for a saved state; while the guest is held. */
   askForState(): void {

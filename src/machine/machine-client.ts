@@ -1,9 +1,10 @@
 /** A machine as the control thread sees it: a vCPU thread behind messages and the shared control block. */
-import { EXIT_CODE, TrapezeError, UsageError } from '../base/errors.js';
+import { EXIT_CODE, StateError, TrapezeError, UsageError } from '../base/errors.js';
 import { ControlBlock } from './control-block.js';
-import type { Machine, MachineEvents, MachineOptions, MachineResult } from './machine.js';
+import type { LoadOptions, Machine, MachineEvents, MachineOptions, MachineResult } from './machine.js';
 import { MAX_RAM_SIZE, MIN_RAM_SIZE } from './memory-layout.js';
 import type { StartMessage, TranslationReport, WorkerMessage } from './protocol.js';
+import { checkFits, joined, openState, readFiles, writeState } from './saved-state.js';
 
 /** A thread that runs machine-worker code. */
 export interface VcpuThread {
@@ -28,6 +29,14 @@ const CLOSE_GRACE_MS = 2000;
 const RETRY_MS = 5;
 const PAGE = 4096;
 
+type StateMessage = WorkerMessage & { kind: 'state' };
+
+/** Something the vCPU thread will tell, unless the run ends before. */
+interface Awaited<T> {
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
 export class MachineClient implements Machine {
   private readonly options: MachineOptions;
   private readonly host: ThreadHost;
@@ -46,6 +55,16 @@ export class MachineClient implements Machine {
   private ended = false;
   private closed = false;
   private timedOut = false;
+  /** A saved state to go on from. */
+  private initial: Uint8Array | undefined;
+  private paused = false;
+  private saving = 0;
+  private holds = 0;
+  /** Who waits for the guest to stand still, by number of the request. */
+  private readonly heldWaiters = new Map<number, Awaited<void>>();
+  private stateWaiter: Awaited<StateMessage> | undefined;
+  /** The save before the next one. */
+  private lastSave: Promise<unknown> = Promise.resolve();
 
   constructor(options: MachineOptions, host: ThreadHost) {
     this.options = checked(options);
@@ -105,6 +124,77 @@ export class MachineClient implements Machine {
     return result;
   }
 
+  // ---- standing still ----
+
+  async pause(): Promise<void> {
+    this.paused = true;
+    await this.hold();
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.release();
+  }
+
+  save(): Promise<Uint8Array> {
+    const saved = this.lastSave.then(() => this.saveNow());
+    this.lastSave = saved.catch(() => {});
+    return saved;
+  }
+
+  private async saveNow(): Promise<Uint8Array> {
+    this.saving++;
+    try {
+      await this.hold();
+      const { state, ram } = await new Promise<StateMessage>((resolve, reject) => {
+        this.stateWaiter = { resolve, reject };
+        this.control.askForState();
+      });
+      const pieces: Uint8Array[] = [];
+      for await (const piece of writeState(state, ram, this.options, Date.now())) pieces.push(piece);
+      return joined(pieces);
+    } finally {
+      this.saving--;
+      this.release();
+    }
+  }
+
+  private hold(): Promise<void> {
+    if (this.thread === undefined || this.ended) {
+      return Promise.reject(new UsageError('the machine is not running; pause and save it between run and its end'));
+    }
+    const number = ++this.holds;
+    return new Promise((resolve, reject) => {
+      this.heldWaiters.set(number, { resolve, reject });
+      this.control.hold(number);
+    });
+  }
+
+  private release(): void {
+    if (!this.paused && this.saving === 0) this.control.hold(0);
+  }
+
+  private standing(number: number): void {
+    for (const [waiting, { resolve }] of this.heldWaiters) {
+      if (waiting > number) continue;
+      this.heldWaiters.delete(waiting);
+      resolve();
+    }
+  }
+
+  /** Nobody will answer any more. */
+  private giveUp(): void {
+    const error = new StateError('the guest ended before it could be paused or saved');
+    for (const { reject } of this.heldWaiters.values()) reject(error);
+    this.heldWaiters.clear();
+    this.stateWaiter?.reject(error);
+  }
+
+  /** The next run goes on from there. */
+  protected startFrom(state: Uint8Array): void {
+    this.initial = state;
+  }
+
   /** Translates the code at a linear address of the loaded guest instead of running it. */
   async inspect(address: bigint): Promise<TranslationReport> {
     return (await this.converse({ inspect: address }, 'translation')).report;
@@ -134,6 +224,8 @@ export class MachineClient implements Machine {
           if (message.kind === last) resolve(message as WorkerMessage & { kind: K });
           else if (message.kind === 'serial') this.emit('serial', message.bytes);
           else if (message.kind === 'debugcon') this.emit('debugcon', message.bytes);
+          else if (message.kind === 'held') this.standing(message.number);
+          else if (message.kind === 'state') this.stateWaiter?.resolve(message);
           else if (message.kind === 'error') reject(revive(message));
         };
         this.abandon = receive;
@@ -143,11 +235,13 @@ export class MachineClient implements Machine {
           control: this.control.buffer,
           runtime,
           wallClockMs: Date.now(),
+          ...(this.initial === undefined ? {} : { state: this.initial }),
           ...extra,
         });
       });
     } finally {
       this.ended = true;
+      this.giveUp();
       clearTimeout(timer);
       clearTimeout(this.retry);
       thread.terminate();
@@ -175,6 +269,20 @@ export class MachineClient implements Machine {
     this.closed = true;
     this.stop();
   }
+}
+
+/** The options of the saved machine. Throws StateError for what is no saved state, or not of the machine asked for. */
+export async function savedOptions(state: Uint8Array, wanted: LoadOptions): Promise<MachineOptions> {
+  const opened = openState(state);
+  checkFits(opened.head, wanted);
+  const { engine, noReboot, timeoutMs, stats } = wanted;
+  return {
+    ...(await readFiles(opened)),
+    ...(engine === undefined ? {} : { engine }),
+    ...(noReboot === undefined ? {} : { noReboot }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(stats === undefined ? {} : { stats }),
+  };
 }
 
 function revive({ code, message, exitCode, stack }: WorkerMessage & { kind: 'error' }): TrapezeError {

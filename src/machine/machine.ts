@@ -62,6 +62,12 @@ export interface MachineEvents {
   readonly exit: MachineResult;
 }
 
+/** What may be said when a saved state is loaded: how to run it, and what it is expected to be. */
+export type LoadOptions = Pick<
+  MachineOptions,
+  'memoryBytes' | 'cpus' | 'debugcon' | 'debugExit' | 'engine' | 'noReboot' | 'timeoutMs' | 'stats'
+>;
+
 export interface Machine {
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): this;
   off<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): this;
@@ -71,10 +77,21 @@ export interface Machine {
   resize(columns: number, rows: number): void;
   /** Runs until the guest or the host ends it. Rejects with TrapezeError when the guest cannot be started. */
   run(): Promise<MachineResult>;
+  /** Resolves when the guest stands still between two instructions, its time with it. */
+  pause(): Promise<void>;
+  /** Lets a paused guest go on. */
+  resume(): void;
+  /**
+   * The whole state of the guest as a file for `load`. A running guest stands still meanwhile and then goes on; a paused
+   * one stays paused.
+   */
+  save(): Promise<Uint8Array>;
   /** Ends a run with reason `closed` and gives its memory back; may be called at any time and more than once. */
   close(): void;
 }
 
 export interface MachineConstructor {
   new (options: MachineOptions): Machine;
+  /** A machine that goes on from a saved state when it is run. Rejects with TrapezeError for what is none. */
+  load(state: Uint8Array, options?: LoadOptions): Promise<Machine>;
 }

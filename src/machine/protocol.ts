@@ -1,6 +1,7 @@
 /** Messages between the control thread and a machine's vCPU thread. */
 import type { ErrorCode } from '../base/errors.js';
 import type { MachineOptions, MachineResult } from './machine.js';
+import type { MachineState } from './saved-state.js';
 
 export interface StartMessage {
   readonly options: MachineOptions;
@@ -8,6 +9,8 @@ export interface StartMessage {
   readonly runtime: WebAssembly.Module;
   /** Host wall clock, milliseconds since 1970 UTC. */
   readonly wallClockMs: number;
+  /** A saved state to go on from. */
+  readonly state?: Uint8Array;
   /** Guest linear address to translate and report instead of running. */
   readonly inspect?: bigint;
 }
@@ -23,6 +26,10 @@ export interface TranslationReport {
 export type WorkerMessage =
   | { readonly kind: 'serial'; readonly bytes: Uint8Array }
   | { readonly kind: 'debugcon'; readonly bytes: Uint8Array }
+  /** The guest stands still for the request of this number. */
+  | { readonly kind: 'held'; readonly number: number }
+  /** Of a guest that stands still. `ram` is the guest's own memory, shared. */
+  | { readonly kind: 'state'; readonly state: MachineState; readonly ram: Uint8Array }
   | { readonly kind: 'exit'; readonly result: MachineResult }
   | { readonly kind: 'translation'; readonly report: TranslationReport }
   | {

@@ -186,7 +186,7 @@ export function saveCpu(cpu: CpuState): SavedCpu {
     fxsave: [...cpu.fxsave].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
     fpuCs: cpu.fpuCs ?? 0,
     fpuDs: cpu.fpuDs ?? 0,
-    xstateBv: hex(cpu.xstateBv ?? XCR0_KNOWN),
+    xstateBv: hex((cpu.xstateBv ?? XCR0_KNOWN) & XCR0_KNOWN),
     pendingDebug: cpu.pendingDebug ?? 0,
     halted: cpu.halted,
     interruptShadow: cpu.interruptShadow,

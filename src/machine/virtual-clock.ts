@@ -2,16 +2,16 @@
 import type { Clock } from '../base/clock.js';
 
 export class VirtualClock implements Clock {
-  readonly tscHz: number;
+  /** Known when the engine is. */
+  tscHz = 0;
   private readonly host: () => number;
   /** The host's time at virtual time zero. */
   private origin: number;
   private frozenAt: number | undefined;
 
   /** `host`: nanoseconds, monotonic. */
-  constructor(host: () => number, tscHz: number) {
+  constructor(host: () => number) {
     this.host = host;
-    this.tscHz = tscHz;
     this.origin = host();
   }
 

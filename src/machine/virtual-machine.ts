@@ -3,8 +3,8 @@
  * host ends it. Host-neutral; the worker entries give it an engine, a clock and a way to send messages.
  */
 import type { Clock } from '../base/clock.js';
-import { EXIT_CODE, UsageError } from '../base/errors.js';
-import type { Engine, PhysicalMap, Vcpu } from '../engine/engine.js';
+import { EXIT_CODE, StateError, UsageError } from '../base/errors.js';
+import type { CpuState, Engine, PhysicalMap, Vcpu } from '../engine/engine.js';
 import { type Chipset, createChipset } from './chipset.js';
 import type { ControlBlock } from './control-block.js';
 import { guestDma } from './guest-dma.js';
@@ -12,7 +12,9 @@ import type { EndReason, MachineOptions, MachineResult, Statistics } from './mac
 import { OutputBuffer } from './output-buffer.js';
 import { powerOn } from './power-on.js';
 import type { TranslationReport } from './protocol.js';
+import { type MachineState, openState, readRam, readState } from './saved-state.js';
 import { VcpuLoop } from './vcpu-loop.js';
+import { VirtualClock } from './virtual-clock.js';
 
 export const DEFAULT_MEMORY = 512 * 2 ** 20;
 /** IA32_TIME_STAMP_COUNTER. */
@@ -41,10 +43,26 @@ export interface VirtualMachineHost {
   /** Nanoseconds, monotonic. */
   now(): number;
   readonly wallClockMs: number;
-  /** `firmware` is a ROM that ends at 4 GiB. */
-  makeEngine(ramBytes: number, firmware: Uint8Array | undefined): EngineWithMemory;
+  /** `firmware` is a ROM that ends at 4 GiB. `virtualNow`: nanoseconds of the machine's own clock. */
+  makeEngine(ramBytes: number, firmware: Uint8Array | undefined, virtualNow: () => number): EngineWithMemory;
   serial(bytes: Uint8Array): void;
   debugcon(bytes: Uint8Array): void;
+  /** The guest stands still for the request of this number. */
+  held(number: number): void;
+  state(state: MachineState, ram: Uint8Array): void;
+}
+
+/** What a run starts from instead of power-on. */
+interface Loaded {
+  readonly memory: EngineWithMemory;
+  readonly state: MachineState;
+}
+
+interface Parts {
+  readonly chipset: Chipset;
+  readonly vcpu: Vcpu;
+  readonly memory: EngineWithMemory;
+  readonly halted: boolean;
 }
 
 interface Run {
@@ -56,29 +74,49 @@ export class VirtualMachine {
   private readonly options: MachineOptions;
   private readonly control: ControlBlock;
   private readonly host: VirtualMachineHost;
-  private clock: Clock;
+  private readonly clock: VirtualClock;
+  private loaded: Loaded | undefined;
+  /** Requests for a saved state that have been answered. */
+  private statesTold: number;
 
   constructor(options: MachineOptions, control: ControlBlock, host: VirtualMachineHost) {
     this.options = options;
     this.control = control;
     this.host = host;
-    const started = host.now();
-    this.clock = { now: () => host.now() - started, tscHz: 0 };
+    this.clock = new VirtualClock(() => host.now());
+    this.statesTold = control.statesAsked;
   }
 
   get ramBytes(): number {
     return this.options.memoryBytes ?? DEFAULT_MEMORY;
   }
 
-  /** Loads the guest into fresh memory. Throws TrapezeError for what cannot be loaded. */
-  boot(
-    serial: OutputBuffer[],
-    debugcon: OutputBuffer,
-    end: (run: Run) => void,
-  ): { chipset: Chipset; vcpu: Vcpu; memory: EngineWithMemory } {
-    const { options } = this;
-    const memory = this.host.makeEngine(this.ramBytes, options.firmware);
-    this.clock = { now: this.clock.now, tscHz: memory.tscHz };
+  private makeEngine(): EngineWithMemory {
+    return this.host.makeEngine(this.ramBytes, this.options.firmware, () => this.clock.now());
+  }
+
+  /** The next run goes on from a saved state. Throws TrapezeError for one that cannot be loaded. */
+  async load(file: Uint8Array): Promise<void> {
+    const opened = openState(file);
+    const state = readState(opened);
+    const memory = this.makeEngine();
+    if (memory.tscHz !== state.tscHz) {
+      const mhz = (hz: number): string => `${hz / 1e6} MHz`;
+      const problem = `the saved machine's time-stamp counter runs at ${mhz(state.tscHz)}`;
+      throw new StateError(`${problem}, this host's with engine ${memory.engine.name} at ${mhz(memory.tscHz)}`);
+    }
+    await readRam(opened, memory.ram);
+    this.loaded = { memory, state };
+  }
+
+  /** Loads the guest into fresh memory, or takes up the saved one. Throws TrapezeError for what cannot be loaded. */
+  boot(serial: OutputBuffer[], debugcon: OutputBuffer, end: (run: Run) => void): Parts {
+    const { options, loaded } = this;
+    this.loaded = undefined;
+    const memory = loaded?.memory ?? this.makeEngine();
+    this.clock.tscHz = memory.tscHz;
+    // Until the loop starts: what is restored must find the time at which it was saved.
+    if (loaded !== undefined) this.clock.freeze(loaded.state.clockNs);
     if (options.firmware !== undefined && memory.map === undefined) {
       throw new UsageError(`the engine ${memory.engine.name} cannot run firmware; use --engine dbt`);
     }
@@ -99,11 +137,20 @@ export class VirtualMachine {
       debugExit: options.debugExit ?? false,
       ...(options.debugcon === undefined ? {} : { debugConsole: { port: options.debugcon, backend: debugcon } }),
     });
-    const cpu = powerOn(memory.ram, chipset, { vcpus: 1, serialPorts: UARTS }, options);
+    const facts = { vcpus: 1, serialPorts: UARTS };
+    let cpu: CpuState;
+    if (loaded === undefined) {
+      cpu = powerOn(memory.ram, chipset, facts, options);
+    } else {
+      // Firmware is told again what fw_cfg holds; that does not touch memory.
+      if (options.firmware !== undefined) powerOn(memory.ram, chipset, facts, options);
+      chipset.restore(loaded.state.chipset);
+      cpu = loaded.state.cpu;
+    }
     const vcpu = memory.engine.createVcpu(0);
     vcpu.load(cpu);
     alignTsc(chipset, vcpu, this.clock);
-    return { chipset, vcpu, memory };
+    return { chipset, vcpu, memory, halted: cpu.halted };
   }
 
   /**
@@ -139,7 +186,7 @@ export class VirtualMachine {
     const serial = [new OutputBuffer((b) => host.serial(b)), new OutputBuffer(() => {})].slice(0, UARTS);
     const debugcon = new OutputBuffer((b) => host.debugcon(b));
     let ended: Run | undefined;
-    const { chipset, vcpu, memory } = this.boot(serial, debugcon, (run) => {
+    const { chipset, vcpu, memory, halted } = this.boot(serial, debugcon, (run) => {
       ended ??= run;
     });
     const { clock } = this;
@@ -164,8 +211,26 @@ export class VirtualMachine {
         control.sleep(seen, ns === Infinity ? Infinity : ns / 1e6);
       },
       poll,
+      holdWanted: () => control.holdNumber !== 0,
+      hold: () => {
+        for (const output of outputs) output.flush();
+        this.hold(chipset, () => {
+          host.state(
+            {
+              clockNs: clock.now(),
+              tscHz: clock.tscHz,
+              memoryBytes: this.ramBytes,
+              cpu: { ...vcpu.save(), halted: loop.halted },
+              chipset: chipset.save(),
+            },
+            memory.ram,
+          );
+        });
+      },
+      halted,
       timed: this.options.stats === true ? () => host.now() : undefined,
     });
+    clock.thaw();
     const end = loop.run();
     for (const output of outputs) output.flush();
     const statistics = gather(vcpu, loop, clock);
@@ -183,6 +248,30 @@ export class VirtualMachine {
     }
     const run: Run = ended ?? { reason: 'closed', debugExitCode: 0 };
     return { reason: run.reason, exitCode: exitCodeOf(run), statistics, cpu };
+  }
+
+  /** Stands still, virtual time with it, until nobody wants that any more. */
+  private hold(chipset: Chipset, tellState: () => void): void {
+    const { control, clock } = this;
+    clock.freeze();
+    // What is due has happened: nothing that was to come before the saved moment comes after it.
+    chipset.timers.runDue(clock.now());
+    let answered = 0;
+    while (!control.stopRequested) {
+      const seen = control.events;
+      const number = control.holdNumber;
+      if (number === 0) break;
+      if (number !== answered) {
+        answered = number;
+        this.host.held(number);
+      }
+      if (this.statesTold !== control.statesAsked) {
+        this.statesTold = control.statesAsked;
+        tellState();
+      }
+      control.sleep(seen, Infinity);
+    }
+    clock.thaw();
   }
 }
 
