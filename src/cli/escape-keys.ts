@@ -2,7 +2,7 @@
 
 const CTRL_A = 0x01;
 
-export type EscapeAction = 'leave' | 'help';
+export type EscapeAction = 'leave' | 'save' | 'help';
 
 export interface EscapeResult {
   /** What goes to the guest. */
@@ -11,7 +11,8 @@ export interface EscapeResult {
 }
 
 export const ESCAPE_HELP = [
-  'Ctrl-A x       leave: the guest is switched off',
+  'Ctrl-A x       leave: the guest is switched off, or saved with --save',
+  'Ctrl-A s       save the machine to the file of --save and go on',
   'Ctrl-A h       this help',
   'Ctrl-A Ctrl-A  send Ctrl-A to the guest',
 ];
@@ -31,6 +32,7 @@ export class EscapeKeys {
       this.pending = false;
       if (byte === CTRL_A) bytes.push(CTRL_A);
       else if (byte === 0x78 || byte === 0x58) actions.push('leave');
+      else if (byte === 0x73 || byte === 0x53) actions.push('save');
       else if (byte === 0x68 || byte === 0x3f) actions.push('help');
       // Any other key after Ctrl-A does nothing.
     }

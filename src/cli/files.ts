@@ -75,7 +75,7 @@ export class OutputFile {
   }
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (code !== undefined && code in REASONS) return REASONS[code];
   return error instanceof Error ? error.message : String(error);

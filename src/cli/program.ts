@@ -27,7 +27,10 @@ Examples:
   trapeze run --firmware bios-256k.bin --debugcon 0x402=file:bios.log
   trapeze run --kernel test.elf --serial none --debugcon 0xe9=stdio --debug-exit --timeout 60
 
-Keys: Ctrl-A x leaves, Ctrl-A h shows help, Ctrl-A Ctrl-A sends Ctrl-A to the guest.
+  trapeze run --save break.state                     leave with Ctrl-A x, and then
+  trapeze run --load break.state                     go on where it was, here or on another host
+
+Keys: Ctrl-A x leaves, Ctrl-A s saves the machine, Ctrl-A h shows help, Ctrl-A Ctrl-A sends Ctrl-A to the guest.
 
 Exit codes: 0 the guest switched itself off; 2 wrong usage or a file that cannot be used; 4 reset or triple fault
 under --no-reboot; 124 timeout; with --debug-exit ((value << 1) | 1) & 255; 1 a defect of this program.
@@ -88,10 +91,18 @@ export async function runCommand(args: readonly string[], version: string, host:
     .option('--debug-exit', 'port 0xf4 ends the run; exit code ((value << 1) | 1) & 255')
     .option('--no-reboot', 'a reset ends the run with 4 instead of starting the guest again')
     .addOption(new Option('--timeout <seconds>', 'end the run with 124 after this time').argParser(parseTimeout))
+    .option(
+      '--save <file>',
+      'save the machine when it is ended from outside (Ctrl-A x, a signal, --timeout), and with Ctrl-A s',
+    )
+    .option('--load <file>', 'go on from a saved machine, which brings its kernel, memory and devices with it')
     .option('--stats [file]', 'counters at the end: on standard error, or into a file (.json: as JSON)')
     .option('--json', 'the result as one line of JSON on standard output')
     .addHelpText('after', RUN_EXAMPLES)
-    .action((options) => end(run(options, host)));
+    .action((options, command: Command) => {
+      const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
+      return end(run({ ...options, given }, host));
+    });
 
   const inspect = program.command('inspect').description('look inside the engine');
   inspect

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import test, { after } from 'node:test';
 import { TrapezeError } from '../base/errors.js';
 import type { CpuState } from '../engine/engine.js';
-import type { Machine, MachineEvents, MachineOptions, MachineResult } from '../machine/machine.js';
+import type { LoadOptions, Machine, MachineEvents, MachineOptions, MachineResult } from '../machine/machine.js';
 import type { CommandHost } from './product.js';
 import { runCommand } from './program.js';
 
@@ -26,11 +26,15 @@ class FakeMachine implements Machine {
   readonly options: MachineOptions;
   readonly written: string[] = [];
   closed = 0;
+  paused = false;
   private readonly listeners = new Map<string, ((value: never) => void)[]>();
 
   constructor(options: MachineOptions) {
     this.options = options;
     FakeMachine.last = this;
+  }
+  static async load(state: Uint8Array, options: LoadOptions = {}): Promise<FakeMachine> {
+    return new FakeMachine({ ...options, kernel: state, kernelName: 'saved' });
   }
   on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): this {
     this.listeners.set(event, [...(this.listeners.get(event) ?? []), listener]);
@@ -46,7 +50,9 @@ class FakeMachine implements Machine {
     this.written.push(new TextDecoder().decode(bytes));
   }
   resize(): void {}
-  async pause(): Promise<void> {}
+  async pause(): Promise<void> {
+    this.paused = true;
+  }
   resume(): void {}
   async save(): Promise<Uint8Array> {
     return new TextEncoder().encode('state');
@@ -158,6 +164,52 @@ test('piped input goes to the guest', async () => {
   assert.deepEqual(FakeMachine.last?.written, ['\u0001x']);
 });
 
+test('--save writes the machine when it is ended from outside', async () => {
+  const state = join(directory, 'machine.state');
+  const ends: [string[], () => void, number, string][] = [
+    [[], () => process.emit('SIGTERM', 'SIGTERM'), 143, 'closed'],
+    [['--timeout', '0.05'], () => {}, 124, 'timeout'],
+  ];
+  for (const [args, end, exitCode, reason] of ends) {
+    rmSync(state, { force: true });
+    const streams = { input: new PassThrough(), output: new PassThrough(), errors: new PassThrough() };
+    class Endless extends FakeMachine {
+      override async run(): Promise<MachineResult> {
+        setImmediate(end);
+        while (this.closed === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        return { reason: 'closed', exitCode: 0, statistics: {} };
+      }
+    }
+    const host = { ...streams, environment: {}, product: async () => ({ Machine: Endless }) } as unknown as CommandHost;
+    const code = await runCommand(['run', '--kernel', kernel, '--save', state, '--json', ...args], '0', host);
+    assert.equal(code, exitCode);
+    assert.equal(readFileSync(state, 'utf8'), 'state');
+    assert.match(String(streams.errors.read()), /^trapeze: saved to .*machine\.state \(0\.0 MiB\)\n/);
+    const result = JSON.parse(String(streams.output.read())) as Record<string, unknown>;
+    assert.deepEqual([result.reason, result.saved], [reason, state]);
+    assert.equal(FakeMachine.last?.paused, true, 'it must not go on after what was saved');
+    assert.equal(FakeMachine.last?.options.timeoutMs, undefined);
+  }
+});
+
+test('--save leaves nothing behind when the guest ends by itself', async () => {
+  const state = join(directory, 'unused.state');
+  const got = await command(['run', '--kernel', kernel, '--save', state]);
+  assert.deepEqual([got.code, got.errors, existsSync(state), existsSync(`${state}.part`)], [0, '', false, false]);
+});
+
+test('--load goes on from a file, and says only what was given', async () => {
+  const state = join(directory, 'loaded.state');
+  writeFileSync(state, 'saved machine');
+  const plain = await command(['run', '--load', state, '--engine', 'dbt', '--no-reboot']);
+  const { kernel: bytes, ...rest } = plain.machine?.options ?? assert.fail('no machine');
+  assert.equal(Buffer.from(bytes ?? []).toString(), 'saved machine');
+  assert.deepEqual(rest, { kernelName: 'saved', engine: 'dbt', noReboot: true, stats: false });
+  const asked = await command(['run', '--load', state, '--memory', '64M', '--cpus', '1', '--debugcon', '0xe9=stdio']);
+  const { memoryBytes, cpus, debugcon } = asked.machine?.options ?? assert.fail('no machine');
+  assert.deepEqual([memoryBytes, cpus, debugcon], [64 * 2 ** 20, 1, 0xe9]);
+});
+
 test('exit codes and the word that goes with them', async () => {
   const ends: [Partial<MachineResult>, number, RegExp][] = [
     [{ reason: 'power-off', exitCode: 0 }, 0, /^$/],
@@ -238,6 +290,10 @@ test('bad usage and unreadable files end with 2 and one sentence', async () => {
     [/not a regular file/, 'run', '--kernel', '/dev/zero'],
     [/--serial .*cannot be written/, 'run', '--kernel', kernel, '--serial', `file:${directory}/none/x`],
     [/argument missing/, 'run', '--kernel'],
+    [/--save .*cannot be written/, 'run', '--kernel', kernel, '--save', join(directory, 'none/x')],
+    [/no regular file/, 'run', '--kernel', kernel, '--save', directory],
+    [/--load .*there is no such file/, 'run', '--load', join(directory, 'none')],
+    [/leave --append away/, 'run', '--load', kernel, '--append', 'x'],
     [/not an address/, 'inspect', 'translation', 'zzz'],
     [/no image named "windows"/, 'image', 'pull', 'windows'],
     [/missing required argument/, 'image', 'remove'],

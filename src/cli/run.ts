@@ -1,15 +1,17 @@
 /** `trapeze run`: one guest on this terminal, from its files to the exit code. */
 import { writeFileSync } from 'node:fs';
-import { HostFileError } from '../base/errors.js';
+import { EXIT_CODE, HostFileError, UsageError } from '../base/errors.js';
 import { INIT_PARAMETERS } from '../image/busybox-initramfs.js';
-import type { Machine, MachineOptions, MachineResult } from '../machine/machine.js';
-import { OutputFile } from './files.js';
+import type { LoadOptions, Machine, MachineOptions, MachineResult } from '../machine/machine.js';
+import { OutputFile, readGuestFile } from './files.js';
 import { type FirmwareGuest, type GuestOptions, openFirmwareGuest, openGuest } from './guest.js';
 import { codeListing } from './listing.js';
 import type { DebugconOption, EngineName, OutputTarget, SerialTarget } from './options.js';
-import type { CommandHost } from './product.js';
+import type { CommandHost, Product } from './product.js';
 import { registerDump } from './register-dump.js';
 import { resultToJson } from './result-json.js';
+import { Saving } from './saving.js';
+import { StateFile } from './state-file.js';
 import { formatStatistics } from './statistics.js';
 import { Terminal, type TerminalSize } from './terminal.js';
 
@@ -27,6 +29,10 @@ export interface RunOptions extends GuestOptions {
   /** true: to standard error; text: into that file. */
   readonly stats?: true | string;
   readonly json?: boolean;
+  readonly save?: string;
+  readonly load?: string;
+  /** Was an option of this name on the command line? Default values were not. */
+  readonly given?: (name: string) => boolean;
 }
 
 /** Signals that end the run; the shell's convention for the exit code is 128 plus the number. */
@@ -37,52 +43,121 @@ const SIGNALS: readonly (readonly [NodeJS.Signals, number])[] = [
 ];
 const SIGPIPE_EXIT_CODE = 141;
 
+/** Makes the machine; the size of the terminal it is shown on, if it is. */
+type Maker = (product: Product, size: TerminalSize | undefined) => Promise<Machine>;
+
 export async function run(options: RunOptions, host: CommandHost): Promise<number> {
-  const { firmware } = options;
-  const guest = await (firmware === undefined ? openGuest(options, host) : openFirmwareGuest(firmware, options, host));
-  const { Machine } = await host.product();
+  const { title, make } = await open(options, host);
+  const file = options.save === undefined ? undefined : new StateFile(options.save);
+  const product = await host.product();
   const sinks = new Sinks();
   let machine: Machine | undefined;
   let signalled: number | undefined;
-  const stop = (exitCode: number): void => {
-    signalled ??= exitCode;
-    machine?.close();
-  };
+  let timedOut = false;
 
   const terminal = new Terminal(host, {
     onInput: (bytes) => machine?.write(bytes),
     onResize: ({ columns, rows }) => machine?.resize(columns, rows),
-    onLeave: () => machine?.close(),
+    onLeave: () => leave(),
+    onSave: () => void (machine && saving.now(machine)),
   });
+  const saving = new Saving(file, (text) => {
+    if (terminal.isInteractive) terminal.notice(text);
+    else host.errors.write(`${text}\n`);
+  });
+  const leave = (): void => void (machine && saving.leave(machine));
+  const stop = (exitCode: number): void => {
+    signalled ??= exitCode;
+    leave();
+  };
   const signalHandlers = SIGNALS.map(([signal, number]) => [signal, () => stop(128 + number)] as const);
   const onOutputError = (error: NodeJS.ErrnoException): void => {
     if (error.code === 'EPIPE') stop(SIGPIPE_EXIT_CODE);
   };
+  let timer: NodeJS.Timeout | undefined;
   try {
     const toTerminal = (bytes: Uint8Array): void => terminal.write(bytes);
     const serial = options.serial.kind === 'none' ? undefined : sinks.open(options.serial, '--serial', toTerminal);
     const debugcon = options.debugcon && sinks.open(options.debugcon.target, '--debugcon', toTerminal);
     const takesKeys = options.serial.kind === 'stdio';
-    const size = takesKeys ? terminal.size : undefined;
-    machine = new Machine(machineOptions(options, guest, size, host.environment));
+    machine = await make(product, takesKeys ? terminal.size : undefined);
     if (serial !== undefined) machine.on('serial', serial);
     if (debugcon !== undefined) machine.on('debugcon', debugcon);
 
     for (const [signal, handler] of signalHandlers) process.on(signal, handler);
     host.output.on('error', onOutputError);
-    if (takesKeys && terminal.isInteractive) greet(guest, options, host);
+    if (takesKeys && terminal.isInteractive) {
+      host.errors.write(`trapeze: ${title}. Ctrl-A x leaves, Ctrl-A h helps.\n`);
+    }
     if (takesKeys) terminal.open();
-    const result = await machine.run();
+    // What is to be saved first cannot be left to the machine's own timeout.
+    if (file !== undefined && options.timeout !== undefined) {
+      timer = setTimeout(() => {
+        timedOut = true;
+        leave();
+      }, options.timeout);
+    }
+    const ended = await machine.run();
     terminal.close();
-    report(result, options, host);
+    const result: MachineResult =
+      timedOut && ended.reason === 'closed' ? { ...ended, reason: 'timeout', exitCode: EXIT_CODE.TIMEOUT } : ended;
+    report(result, options, host, saving.saved);
+    if (saving.failure !== undefined) throw saving.failure;
     return signalled ?? result.exitCode;
   } finally {
+    clearTimeout(timer);
     terminal.close();
     machine?.close();
     sinks.close();
     for (const [signal, handler] of signalHandlers) process.off(signal, handler);
     host.output.off('error', onOutputError);
   }
+}
+
+/** The guest of a command line, as far as it can be looked at before anything is started. */
+async function open(options: RunOptions, host: CommandHost): Promise<{ title: string; make: Maker }> {
+  const { firmware, load } = options;
+  if (load !== undefined) {
+    for (const name of ['kernel', 'initrd', 'append', 'firmware'] as const) {
+      if (options[name] === undefined) continue;
+      throw new UsageError(`--load ${load} brings the guest that was saved; leave --${name} away`);
+    }
+    const state = await readGuestFile(load, '--load');
+    return {
+      title: `going on from ${load}`,
+      make: async ({ Machine }, size) => {
+        const machine = await Machine.load(state, loadOptions(options));
+        if (size !== undefined) machine.resize(size.columns, size.rows);
+        return machine;
+      },
+    };
+  }
+  const guest = await (firmware === undefined ? openGuest(options, host) : openFirmwareGuest(firmware, options, host));
+  return {
+    title: `${guest.title}, ${options.memory / 2 ** 20} MiB of memory`,
+    make: async ({ Machine }, size) => new Machine(machineOptions(options, guest, size, host.environment)),
+  };
+}
+
+function loadOptions(options: RunOptions): LoadOptions {
+  const isGiven = (name: string): boolean => options.given?.(name) ?? false;
+  return {
+    ...(isGiven('memory') ? { memoryBytes: options.memory } : {}),
+    ...(isGiven('cpus') ? { cpus: options.cpus } : {}),
+    ...(options.debugcon === undefined ? {} : { debugcon: options.debugcon.port }),
+    ...(options.debugExit === undefined ? {} : { debugExit: options.debugExit }),
+    ...runOptions(options),
+  };
+}
+
+/** What does not belong to the guest's hardware. */
+function runOptions(options: RunOptions): Pick<MachineOptions, 'engine' | 'noReboot' | 'timeoutMs' | 'stats'> {
+  return {
+    engine: options.engine,
+    noReboot: !options.reboot,
+    ...(options.timeout === undefined || options.save !== undefined ? {} : { timeoutMs: options.timeout }),
+    stats: options.stats !== undefined,
+  };
 }
 
 export function machineOptions(
@@ -103,12 +178,9 @@ export function machineOptions(
         : guest.append,
     memoryBytes: options.memory,
     cpus: options.cpus,
-    engine: options.engine,
     ...(options.debugcon === undefined ? {} : { debugcon: options.debugcon.port }),
     debugExit: options.debugExit === true,
-    noReboot: !options.reboot,
-    ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
-    stats: options.stats !== undefined,
+    ...runOptions(options),
   };
 }
 
@@ -122,12 +194,7 @@ function terminalParameters(size: TerminalSize, environment: NodeJS.ProcessEnv):
   ].join(' ');
 }
 
-function greet(guest: FirmwareGuest, options: RunOptions, host: CommandHost): void {
-  const mib = options.memory / 2 ** 20;
-  host.errors.write(`trapeze: ${guest.title}, ${mib} MiB of memory. Ctrl-A x leaves, Ctrl-A h helps.\n`);
-}
-
-function report(result: MachineResult, options: RunOptions, host: CommandHost): void {
+function report(result: MachineResult, options: RunOptions, host: CommandHost, saved: boolean): void {
   if (result.reason === 'triple-fault' && !options.reboot) {
     const dump =
       result.cpu === undefined
@@ -142,7 +209,12 @@ function report(result: MachineResult, options: RunOptions, host: CommandHost): 
   if (options.stats === true) host.errors.write(`${formatStatistics(result.statistics)}\n`);
   if (typeof options.stats === 'string') writeStatistics(options.stats, result);
   if (options.json === true)
-    host.output.write(`${JSON.stringify(resultToJson(result, options.stats !== undefined))}\n`);
+    host.output.write(
+      `${JSON.stringify({
+        ...resultToJson(result, options.stats !== undefined),
+        ...(saved ? { saved: options.save } : {}),
+      })}\n`,
+    );
 }
 
 function writeStatistics(path: string, result: MachineResult): void {

@@ -68,6 +68,7 @@ function fakeTerminal(isTTY = true) {
     onInput: (data) => events.push(text(data)),
     onResize: (size) => events.push(size),
     onLeave: () => events.push('LEAVE'),
+    onSave: () => events.push('SAVE'),
   });
   return { terminal, input, output, errors, events };
 }
@@ -80,8 +81,8 @@ test('a terminal becomes raw, passes keys and sizes, and is put back', () => {
   input.emit('data', Buffer.from('a\u0003'));
   output.columns = 100;
   output.emit('resize');
-  input.emit('data', Buffer.from('\u0001h\u0001x'));
-  assert.deepEqual(events, ['a\u0003', { columns: 100, rows: 24 }, 'LEAVE']);
+  input.emit('data', Buffer.from('\u0001h\u0001s\u0001x'));
+  assert.deepEqual(events, ['a\u0003', { columns: 100, rows: 24 }, 'SAVE', 'LEAVE']);
   assert.match(errors.written, /Ctrl-A x/);
   terminal.write(bytes('\u001b[?25lprompt# '));
   terminal.close();

@@ -16,6 +16,8 @@ export interface TerminalHandlers {
   readonly onResize: (size: TerminalSize) => void;
   /** The user typed Ctrl-A x. */
   readonly onLeave: () => void;
+  /** The user typed Ctrl-A s. */
+  readonly onSave: () => void;
 }
 
 export interface TerminalStreams {
@@ -98,6 +100,7 @@ export class Terminal {
     if (bytes.length > 0) this.handlers.onInput(bytes);
     for (const action of actions) {
       if (action === 'help') this.notice(ESCAPE_HELP.join('\n'));
+      else if (action === 'save') this.handlers.onSave();
       else this.handlers.onLeave();
     }
   }
