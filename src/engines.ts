@@ -69,6 +69,8 @@ export class Engines implements EngineWithMemory {
         this.running = kvm === undefined ? this.translatingVcpu(index) : kvm.createVcpu(index);
         return this.running;
       },
+      startDirtyLog: () => (kvm ?? this.dbt).startDirtyLog(),
+      takeDirtyLog: () => (kvm ?? this.dbt).takeDirtyLog(),
       close: () => kvm?.close(),
     };
   }

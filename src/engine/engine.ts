@@ -133,5 +133,9 @@ export interface ShadowAccess {
 export interface Engine {
   readonly name: 'dbt' | 'kvm';
   createVcpu(index: number): Vcpu;
+  /** Begins to note which pages of RAM the guest writes. What the machine writes itself is not noted. */
+  startDirtyLog(): void;
+  /** The pages written since the start or the last call: one bit per page, that of the lowest address first. */
+  takeDirtyLog(): Uint8Array;
   close(): void;
 }

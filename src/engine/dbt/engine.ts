@@ -76,5 +76,24 @@ export class DbtEngine implements Engine {
     return vcpu;
   }
 
+  startDirtyLog(): void {
+    this.takeDirtyLog();
+  }
+
+  /** Pages are marked as their write views are filled: the views go with the marks. */
+  takeDirtyLog(): Uint8Array {
+    const frames = new DataView(this.memory.buffer).getUint32(S.CPU_BASE + S.RAM_SIZE, true) / PAGE;
+    const attributes = new Uint8Array(this.memory.buffer, S.PAGE_ATTRIBUTES, frames);
+    const log = new Uint8Array(Math.ceil(frames / 8));
+    for (let frame = 0; frame < frames; frame++) {
+      const attribute = attributes[frame] as number;
+      if ((attribute & S.PAGE_DIRTY) === 0) continue;
+      attributes[frame] = attribute & ~S.PAGE_DIRTY;
+      log[frame >> 3] = (log[frame >> 3] as number) | (1 << (frame & 7));
+    }
+    this.map.vcpu?.flushTlb();
+    return log;
+  }
+
   close(): void {}
 }

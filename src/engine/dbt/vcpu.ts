@@ -192,6 +192,10 @@ export class DbtVcpu implements SteppingVcpu {
     return exit ?? NO_MORE;
   }
 
+  flushTlb(): void {
+    this.runtime.flushAll();
+  }
+
   /** Guest memory has changed behind this vCPU's back. */
   forget(): void {
     this.cache.flush();

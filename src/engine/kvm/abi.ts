@@ -83,8 +83,8 @@ export const MEM_LOG_DIRTY_PAGES = 1;
 export const CPUID_SIGNIFICANT_INDEX = 1;
 /** kvm_vcpu_events.flags: interrupt.shadow is to be taken. */
 export const EVENTS_VALID_SHADOW = 4;
-/** KVM_CAP_X86_USER_SPACE_MSR: which accesses leave to user space: invalid values, unknown numbers, filtered ones. */
-export const MSR_EXIT_ALL = 7;
+/** KVM_CAP_X86_USER_SPACE_MSR: which accesses leave to user space: those of unknown numbers, and filtered ones. */
+export const MSR_EXIT_UNKNOWN_FILTERED = 6;
 /** kvm_msr_filter_range.flags: both directions. */
 export const MSR_FILTER_READ_WRITE = 3;
 

@@ -147,7 +147,7 @@ export class KvmEngine implements Engine {
     if (!this.has('X86_USER_SPACE_MSR')) return;
     const capability = new BigUint64Array(L.ENABLE_CAP_SIZE / 8);
     capability[0] = BigInt(K.CAP.X86_USER_SPACE_MSR);
-    capability[1] = BigInt(K.MSR_EXIT_ALL);
+    capability[1] = BigInt(K.MSR_EXIT_UNKNOWN_FILTERED);
     this.need(system.ioctlData(this.vm, K.IOCTL.ENABLE_CAP, new Uint8Array(capability.buffer)), 'KVM_ENABLE_CAP');
     if (!this.has('X86_MSR_FILTER')) return;
     const filter = new Uint8Array(L.MSR_FILTER_SIZE);
