@@ -37,6 +37,7 @@ const PAGE = 4096;
 const SECTION_PAGES = 1024;
 const SECTION_BYTES = SECTION_PAGES * PAGE;
 const BITMAP_AT = 8;
+const SECTIONS_UNDER_WAY = 4;
 
 // ---- HEAD ----
 
@@ -131,25 +132,35 @@ export async function* writeState(
     append: options.append ?? '',
     files: files.map(({ about }) => about),
   };
-  let count = 3;
   yield fileHeader();
   yield section('HEAD', json(head));
   yield section('CPU ', json(saveCpu(state.cpu)));
   yield section('CHIP', json(state.chipset));
+  let count = 3;
+  // The host deflates on threads of its own: a few sections are under way while one is written.
+  const underWay: Promise<Uint8Array>[] = [];
+  for (const packed of deflatedSections(files, ram)) {
+    count++;
+    underWay.push(packed);
+    if (underWay.length >= SECTIONS_UNDER_WAY) yield await (underWay.shift() as Promise<Uint8Array>);
+  }
+  for (const packed of underWay) yield await packed;
+  yield section('END ', u32s(count));
+}
+
+function* deflatedSections(files: readonly GuestFile[], ram: Uint8Array): Generator<Promise<Uint8Array>> {
   for (const [number, { data }] of files.entries()) {
     for (let at = 0; at < data.length; at += SECTION_BYTES) {
       const piece = data.slice(at, at + SECTION_BYTES);
-      yield section('FILE', u32s(number, piece.length), ...(await deflate(piece)));
-      count++;
+      yield deflate(piece).then((parts) => section('FILE', u32s(number, piece.length), ...parts));
     }
   }
   for (let at = 0; at < ram.length; at += SECTION_BYTES) {
     const pages = collectPages(ram.subarray(at, at + SECTION_BYTES));
     if (pages === undefined) continue;
-    yield section('RAM ', u32s(at / PAGE, pages.count), pages.bitmap, ...(await deflate(pages.bytes)));
-    count++;
+    const head = [u32s(at / PAGE, pages.count), pages.bitmap];
+    yield deflate(pages.bytes).then((parts) => section('RAM ', ...head, ...parts));
   }
-  yield section('END ', u32s(count));
 }
 
 /** The pages that are not all zero, and a bit for each. */
@@ -215,6 +226,7 @@ export async function readFiles({ head, sections }: OpenedState): Promise<Machin
   const one = (role: SavedFile['role']): GuestFile | undefined => files.find(({ about }) => about.role === role);
   const kernel = one('kernel');
   const firmware = one('firmware');
+  if (kernel === undefined && firmware === undefined) throw damaged('nothing to start the machine again with');
   return {
     ...(kernel === undefined ? {} : { kernel: kernel.data, kernelName: kernel.about.name }),
     ...(firmware === undefined ? {} : { firmware: firmware.data, firmwareName: firmware.about.name }),
@@ -293,7 +305,7 @@ export function checkFits(head: SavedHead, wanted: ExpectedMachine): void {
     differ('the memory size', mib(head.memoryBytes), mib(wanted.memoryBytes));
   }
   if (wanted.cpus !== undefined && wanted.cpus !== head.cpus) {
-    differ('the number of processors', `${head.cpus} processors`, `${wanted.cpus}`);
+    differ('the number of processors', head.cpus === 1 ? '1 processor' : `${head.cpus} processors`, `${wanted.cpus}`);
   }
   if (wanted.debugcon !== undefined && wanted.debugcon !== head.debugcon) {
     differ('the debug port', port(head.debugcon), port(wanted.debugcon));
