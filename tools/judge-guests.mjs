@@ -1,7 +1,8 @@
 // Boots Debian's kernels, unmodified, in Trapeze and in QEMU's TCG, runs a few commands in the shell of each, powers it off,
 // and names every complaint in our kernel's log that QEMU's log does not have.
 //   node tools/judge-guests.mjs [GUEST...] [--guests DIR] [--dist DIR] [--keep DIR] [--all] [--no-qemu] [--timeout SECONDS]
-// --guests: where vmlinuz, vmlinux, vmlinuz-amd64, vmlinuz-rt, initrd.cpio and initrd-i386.cpio are; default: the image cache.
+// --guests: where vmlinuz, vmlinux, vmlinuz-amd64, vmlinuz-rt, vmlinuz-686, vmlinuz-686-pae, initrd.cpio, initrd-i386.cpio and
+// bios-256k.bin are; default: the image cache.
 // --keep: write both logs there. --all: print every line that differs in kind, complaint or not.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,11 +21,15 @@ const GUESTS = [
   { name: 'cloud-i386', kernel: 'vmlinuz', initrd: 'initrd-i386.cpio' },
   { name: 'amd64', kernel: 'vmlinuz-amd64', initrd: 'initrd.cpio' },
   { name: 'rt', kernel: 'vmlinuz-rt', initrd: 'initrd.cpio' },
+  { name: '686', kernel: 'vmlinuz-686', initrd: 'initrd-i386.cpio', is32: true },
+  { name: '686-pae', kernel: 'vmlinuz-686-pae', initrd: 'initrd-i386.cpio', is32: true },
+  // Under SeaBIOS by the real-mode entry, as QEMU always starts them.
+  { name: 'cloud-bios', kernel: 'vmlinuz', initrd: 'initrd.cpio', firmware: 'bios-256k.bin' },
+  { name: '686-bios', kernel: 'vmlinuz-686', initrd: 'initrd-i386.cpio', is32: true, firmware: 'bios-256k.bin' },
 ];
 
 /** Command, and what its output must be where that is known. */
 const COMMANDS = [
-  ['uname -srm', /^Linux \S+ x86_64\n$/],
   ['echo $((6 * 7))', /^42\n$/],
   ['printf "abc" | sha256sum', /^ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad {2}-\n$/],
   ['printf "abc" | md5sum', /^900150983cd24fb0d6963f7d28e17f72 {2}-\n$/],
@@ -42,6 +47,9 @@ const COMMANDS = [
   ['cat /sys/devices/system/clocksource/clocksource0/current_clocksource', /\S/],
   ['a=$(cut -d. -f1 /proc/uptime); sleep 2; b=$(cut -d. -f1 /proc/uptime); echo $((b-a))', /^[23]\n$/],
 ];
+
+const NAME_64 = ['uname -srm', /^Linux \S+ x86_64\n$/];
+const NAME_32 = ['uname -srm', /^Linux \S+ i686\n$/];
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -71,7 +79,7 @@ async function visit(boot, guest) {
     shellSeconds = (performance.now() - began) / 1000;
     // The kernel's lines would fall into the commands' output; dmesg has them all.
     await terminal.run('dmesg -n 1', timeoutMs);
-    for (const [command, expected] of COMMANDS) {
+    for (const [command, expected] of [guest.is32 ? NAME_32 : NAME_64, ...COMMANDS]) {
       const { output } = await terminal.run(command, timeoutMs);
       outputs.push(`# ${command}\n${output}`);
       if (!expected.test(output)) wrong.push(`"${command}" printed ${JSON.stringify(output.slice(0, 300))}`);
@@ -109,6 +117,8 @@ for (const guest of GUESTS) {
   const machine = {
     kernel: await openGuestFile(guest.kernel, options.guests),
     initrd: await openGuestFile(guest.initrd, options.guests),
+    firmware: guest.firmware === undefined ? undefined : await openGuestFile(guest.firmware, options.guests),
+    is32: guest.is32 ?? false,
     append: APPEND,
     memoryMiB: MEMORY_MIB,
     timeoutMs: 2 * timeoutMs,
