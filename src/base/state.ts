@@ -137,26 +137,7 @@ export function part<T>(): Field<T> {
   return field('a saved state', (value) => typeof value === 'object' && value !== null);
 }
 
-// ---- for devices that check by hand ----
-
-export function expectState(state: SavedState | undefined, kind: string, version: number): void {
-  checkState(state, { kind, version, fields: {} });
-}
-
 /** A finite number or the fallback. */
 export function finite(value: unknown, fallback = 0): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : fallback;
-}
-
-/** At most `limit` bytes of a saved byte list. */
-export function savedBytes(value: unknown, limit: number): number[] {
-  if (!Array.isArray(value)) return [];
-  return value.slice(0, limit).map((item) => Number(item) & 0xff);
-}
-
-/** Copies saved numbers into a fixed typed array; missing ones become zero. */
-export function restoreArray(target: Uint8Array | Uint16Array | Uint32Array, value: unknown): void {
-  target.fill(0);
-  if (!Array.isArray(value)) return;
-  for (let i = 0; i < target.length && i < value.length; i++) target[i] = Number(value[i]);
 }

@@ -3,7 +3,7 @@
  * Host-neutral; the vCPU loop calls it synchronously.
  */
 import type { Clock } from '../base/clock.js';
-import { expectState, type SavedState, StateError } from '../base/state.js';
+import { checkState, list, orNull, part, StateError, type StateOf, stateKind, u32 } from '../base/state.js';
 import { TimerQueue } from '../base/timer-queue.js';
 import type { CharBackend } from '../char/char.js';
 import { Bus } from '../device/bus/bus.js';
@@ -75,24 +75,23 @@ export interface ChipsetOptions {
   readonly firmware?: boolean;
 }
 
-export interface ChipsetState extends SavedState {
-  readonly kind: 'chipset';
-  readonly version: 1;
-  readonly irqchip: IrqchipState;
-  readonly pit: PitState;
-  readonly rtc: RtcState;
-  readonly i8042: I8042State;
-  readonly pm: AcpiPmState;
-  readonly smbus: SmbusState;
-  readonly systemControl: SystemControlState;
-  readonly fwCfg: FwCfgState;
+const STATE = stateKind('chipset', 1, {
+  irqchip: part<IrqchipState>(),
+  pit: part<PitState>(),
+  rtc: part<RtcState>(),
+  i8042: part<I8042State>(),
+  pm: part<AcpiPmState>(),
+  smbus: part<SmbusState>(),
+  systemControl: part<SystemControlState>(),
+  fwCfg: part<FwCfgState>(),
   /** null: the machine has none. */
-  readonly hpet: HpetState | null;
-  readonly uarts: UartState[];
-  readonly pciAddress: number;
+  hpet: orNull(part<HpetState>()),
+  uarts: list(part<UartState>(), 0, COM_PORTS.length),
+  pciAddress: u32,
   /** By slot * 8 + function. */
-  readonly pci: Record<string, PciFunctionState>;
-}
+  pci: part<Record<string, PciFunctionState>>(),
+});
+export type ChipsetState = StateOf<typeof STATE>;
 
 export function createChipset(options: ChipsetOptions): Chipset {
   return new Chipset(options);
@@ -270,14 +269,28 @@ export class Chipset {
       this.#restore(state);
     } catch (error) {
       // A damaged file: some branch of the state is not what its type says.
-      throw error instanceof StateError ? error : new StateError('saved chipset state is damaged', { cause: error });
+      throw error instanceof StateError
+        ? error
+        : new StateError('the saved state of chipset is damaged', { cause: error });
     }
   }
 
   #restore(state: ChipsetState): void {
-    expectState(state, 'chipset', 1);
-    if (state.uarts?.length !== this.uarts.length) throw new StateError('saved state has other serial ports');
-    for (const [key, pciFunction] of this.pci.functions()) pciFunction.restore(state.pci?.[key]);
+    checkState(state, STATE);
+    const functions = this.pci.functions();
+    const differences: [string, boolean][] = [
+      ['serial ports', state.uarts.length !== this.uarts.length],
+      ['HPET', (state.hpet === null) !== (this.#hpet === undefined)],
+      [
+        'PCI devices',
+        Object.keys(state.pci).length !== functions.size ||
+          [...functions.keys()].some((key) => !Object.hasOwn(state.pci, key)),
+      ],
+    ];
+    for (const [what, isOther] of differences) {
+      if (isOther) throw new StateError(`the saved state is of a machine with another set of ${what} than this one`);
+    }
+    for (const [key, pciFunction] of functions) pciFunction.restore(state.pci[key]);
     this.pci.address = state.pciAddress;
     this.#i440fx.update();
     this.#piix3.update();
@@ -289,7 +302,6 @@ export class Chipset {
     this.#smbus.restore(state.smbus);
     this.#systemControl.restore(state.systemControl);
     this.fwCfg.restore(state.fwCfg);
-    if ((state.hpet === null) !== (this.#hpet === undefined)) throw new StateError('saved state differs in its HPET');
     if (state.hpet !== null) this.#hpet?.restore(state.hpet);
     for (const [i, uart] of this.uarts.entries()) uart.restore(state.uarts[i]);
     // Last: restored devices drove their lines again, the controllers' own latches win.

@@ -3,18 +3,14 @@
  * DMA. QEMU's docs/specs/fw_cfg. Left out: writable items.
  */
 import type { IoSize, PioHandler } from '../../base/io.js';
-import { expectState, finite, type SavedState } from '../../base/state.js';
+import { checkState, type StateOf, stateKind, u16, u32 } from '../../base/state.js';
 import * as spec from '../../spec/fw-cfg.js';
 import type { Device } from '../device.js';
 import type { DmaMemory } from '../dma.js';
 
-export interface FwCfgState extends SavedState {
-  readonly kind: 'fw-cfg';
-  readonly version: 1;
-  readonly key: number;
-  readonly offset: number;
-  readonly dmaHigh: number;
-}
+/** The items are not in it: they are made anew from the machine's options. */
+const STATE = stateKind('fw-cfg', 1, { key: u16, offset: u32, dmaHigh: u32 });
+export type FwCfgState = StateOf<typeof STATE>;
 
 /** One DMA command moves at most this much: a guest cannot stop the machine with a 4 GiB length. */
 const DMA_CHUNK = 1 << 16;
@@ -87,10 +83,10 @@ export class FwCfg implements Device<FwCfgState> {
   }
 
   restore(state: FwCfgState): void {
-    expectState(state, 'fw-cfg', 1);
-    this.#key = state.key & 0xffff;
-    this.#offset = Math.max(0, Math.floor(finite(state.offset)));
-    this.#dmaHigh = state.dmaHigh >>> 0;
+    checkState(state, STATE);
+    this.#key = state.key;
+    this.#offset = state.offset;
+    this.#dmaHigh = state.dmaHigh;
   }
 
   get #item(): Uint8Array | undefined {

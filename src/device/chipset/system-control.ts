@@ -4,17 +4,12 @@
  * The A20 gate is one: the keyboard controller's output port opens and closes the same as port 0x92. It is open at reset.
  */
 import type { PioHandler } from '../../base/io.js';
-import { expectState, type SavedState } from '../../base/state.js';
+import { bits, checkState, flag, type StateOf, stateKind, u8 } from '../../base/state.js';
 import { RESET_RCPU } from '../../spec/acpi.js';
 import type { Device } from '../device.js';
 
-export interface SystemControlState extends SavedState {
-  readonly kind: 'system-control';
-  readonly version: 1;
-  readonly post: number;
-  readonly a20: boolean;
-  readonly resetControl: number;
-}
+const STATE = stateKind('system-control', 1, { post: u8, a20: flag, resetControl: bits(0x02) });
+export type SystemControlState = StateOf<typeof STATE>;
 
 export const POST_PORT = 0x80;
 export const SYSTEM_CONTROL_A_PORT = 0x92;
@@ -80,9 +75,9 @@ export class SystemControl implements Device<SystemControlState> {
   }
 
   restore(state: SystemControlState): void {
-    expectState(state, 'system-control', 1);
-    this.post = state.post & 0xff;
-    this.a20 = state.a20 === true;
-    this.#resetControl = state.resetControl & 0x02;
+    checkState(state, STATE);
+    this.post = state.post;
+    this.a20 = state.a20;
+    this.#resetControl = state.resetControl;
   }
 }
