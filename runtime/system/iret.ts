@@ -5,8 +5,10 @@ import {
   BLOCK_KEY,
   CPL,
   CPU_BASE,
+  EXIT_REQUEST,
   KEY_CODE_BREAKPOINT,
   NMI_BLOCKED,
+  NMI_WANTED,
   SEG_CS,
   SEG_DS,
   SEG_ES,
@@ -83,8 +85,14 @@ function loadFlags(image: u64, mask: u64): void {
   setSystemFlags(isArmed ? flags : flags & ~FLAG_RF);
 }
 
-function finish(): i32 {
+/** "Handling Multiple NMIs": IRET lets the next one in. SDM Vol. 3A. */
+function unblockNmi(): void {
   store<i32>(CPU_BASE + NMI_BLOCKED, 0);
+  if (load<i32>(CPU_BASE + NMI_WANTED) != 0) store<i32>(CPU_BASE + EXIT_REQUEST, 1);
+}
+
+function finish(): i32 {
+  unblockNmi();
   if (isCode64()) updateKeyCode64();
   else updateKey();
   return STATUS_MISS;

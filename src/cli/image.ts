@@ -66,8 +66,7 @@ export async function imageExtract(kernel: string, output: string, host: Command
 
 function print(records: readonly ImageRecord[], options: JsonOption, host: CommandHost): void {
   const cache = new ImageCache();
-  const main = (record: ImageRecord): string =>
-    cache.path(record, MAIN_FILE[imageSpec(record.name).kind]);
+  const main = (record: ImageRecord): string => cache.path(record, MAIN_FILE[imageSpec(record.name).kind]);
   const known = records.filter((record) => IMAGES.some((image) => image.name === record.name));
   if (options.json === true) {
     const list = known.map((record) => ({ ...record, path: main(record) }));

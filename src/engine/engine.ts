@@ -41,6 +41,10 @@ export interface VmEntry {
   readonly requestInterruptWindow: boolean;
   /** Nanoseconds the guest may run before `preempted`. */
   readonly sliceNs: number;
+  /** Inject a non-maskable interrupt now; only when `vcpu.nmiInterruptible`, and never with a `vector`. */
+  readonly nmi?: boolean;
+  /** Leave with `interrupt-window` as soon as a non-maskable interrupt can be taken. */
+  readonly requestNmiWindow?: boolean;
   /**
    * Only finish the instruction that waits for `answer` and leave, with `preempted` or its next question: after
    * `preempted` nothing is owed and `Vcpu.save` tells everything.
@@ -97,6 +101,10 @@ export interface CpuState {
 export interface Vcpu {
   /** True when an external interrupt can be injected by the next entry. */
   readonly interruptible: boolean;
+  /** The same for a non-maskable interrupt: none is being handled. Absent: the engine cannot inject them. */
+  readonly nmiInterruptible?: boolean;
+  /** The guest's TSC minus the virtual clock's, in ticks: what the guest or a loaded state has set. Absent: zero. */
+  readonly tscOffset?: number;
   /** Task priority, bits 7:4 of the local APIC's TPR (CR8 is the same register). */
   tpr: number;
   run(entry: VmEntry): VmExit;

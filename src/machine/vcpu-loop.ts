@@ -43,6 +43,8 @@ export class VcpuLoop {
   private readonly options: VcpuLoopOptions;
   private answer: bigint | 'refused' = 0n;
   private answered = false;
+  /** What the local APIC was told last. */
+  private tscOffset = Number.NaN;
   /** The vCPU waits in HLT. */
   halted: boolean;
 
@@ -81,20 +83,33 @@ export class VcpuLoop {
     const { vcpu, chipset } = this.options;
     const { irqchip } = chipset;
     irqchip.setTpr(0, vcpu.tpr);
+    this.followTsc();
     const pending = irqchip.pendingVector(0) !== undefined;
     // While an answer is owed the guest's instruction comes first; the window opens after it.
-    const inject = pending && !this.answered && vcpu.interruptible;
+    const isBetween = !this.answered;
+    const nmi = isBetween && irqchip.nmiPending(0) && vcpu.nmiInterruptible === true && irqchip.takeNmi(0);
+    const inject = pending && isBetween && !nmi && vcpu.interruptible;
     const untilDeadline = chipset.timers.nextDeadline() - now;
     const entry: VmEntry = {
       answer: this.answer,
       vector: inject ? irqchip.acknowledge(0) : undefined,
       requestInterruptWindow: inject ? irqchip.pendingVector(0) !== undefined : pending,
       sliceNs: Math.max(MIN_SLICE_NS, Math.min(MAX_SLICE_NS, untilDeadline)),
+      nmi,
+      requestNmiWindow: irqchip.nmiPending(0),
     };
-    if (inject) this.interrupts++;
+    if (inject || nmi) this.interrupts++;
     this.answer = 0n;
     this.answered = false;
     return entry;
+  }
+
+  /** Deadlines of the local APIC's timer are readings of the guest's TSC. */
+  private followTsc(): void {
+    const { tscOffset = 0 } = this.options.vcpu;
+    if (tscOffset === this.tscOffset) return;
+    this.tscOffset = tscOffset;
+    this.options.chipset.irqchip.setTscOffset(0, tscOffset);
   }
 
   /** Brings the owed answer and nothing else. */
@@ -145,6 +160,14 @@ export class VcpuLoop {
     this.answered = true;
   }
 
+  /** An interrupt that ends HLT: one that the vCPU would take. SDM Vol. 2A, "HLT—Halt". */
+  private get isWoken(): boolean {
+    const { vcpu, chipset } = this.options;
+    const { irqchip } = chipset;
+    if (irqchip.nmiPending(0) && vcpu.nmiInterruptible === true) return true;
+    return irqchip.pendingVector(0) !== undefined && vcpu.interruptible;
+  }
+
   /** In HLT: sleeps until an interrupt is there or somebody outside wants something. */
   private sleep(): void {
     const { chipset, clock, wait, poll, holdWanted } = this.options;
@@ -152,7 +175,7 @@ export class VcpuLoop {
     for (;;) {
       const now = clock.now();
       chipset.timers.runDue(now);
-      if (chipset.irqchip.pendingVector(0) !== undefined) {
+      if (this.isWoken) {
         this.halted = false;
         break;
       }

@@ -180,6 +180,8 @@ export const CPUID_CAPACITY = 128;
 export const ROM_SIZE = 7680;
 /** u64, address bits that are held at zero: bit 20 while the A20 gate is closed. */
 export const ADDRESS_CLOSED = 7688;
+/** i32, a non-maskable interrupt waits: IRET, which lets the next one in, asks for the run loop (EXIT_REQUEST). */
+export const NMI_WANTED = 7696;
 /** One byte per page of 0xc0000-0xfffff, for those whose attributes say PAGE_DEVICE: SHADOW_*. */
 export const SHADOW = 7744;
 export const SHADOW_BASE = 0xc0000;

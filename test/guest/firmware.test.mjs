@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Machine } from '../../dist/node.js';
 import { openGuestFile } from './files.mjs';
+import { INTERRUPTS_TOLD, interruptRom } from './firmware-interrupt-rom.mjs';
 import { EXIT_CODE, TOLD, testRom } from './firmware-rom.mjs';
 import { kernelLines } from './kernel-log.mjs';
 import { bootTrapeze } from './trapeze.mjs';
@@ -19,16 +20,25 @@ async function open(...names) {
   }
 }
 
-test('a ROM runs from the reset vector and finds memory attributes and the A20 gate at work', async () => {
-  const options = { debugcon: DEBUG_PORT, debugExit: true, noReboot: true, timeoutMs: 20_000, memoryBytes: 2 ** 24 };
-  const machine = new Machine({ firmware: testRom(), ...options });
-  const told = [];
-  machine.on('debugcon', (bytes) => told.push(...bytes));
-  const result = await machine.run();
-  assert.equal(result.reason, 'debug-exit');
-  assert.equal(result.exitCode, EXIT_CODE);
-  assert.deepEqual(told, TOLD);
-});
+for (const [what, firmware, expected] of [
+  ['a ROM runs from the reset vector and finds memory attributes and the A20 gate at work', testRom(), TOLD],
+  [
+    'NMIs wait for each other and end HLT; a deadline follows the TSC that the guest set',
+    interruptRom(),
+    INTERRUPTS_TOLD,
+  ],
+]) {
+  test(what, async () => {
+    const options = { debugcon: DEBUG_PORT, debugExit: true, noReboot: true, timeoutMs: 20_000, memoryBytes: 2 ** 24 };
+    const machine = new Machine({ firmware, ...options });
+    const told = [];
+    machine.on('debugcon', (bytes) => told.push(...bytes));
+    const result = await machine.run();
+    assert.deepEqual(told, expected);
+    assert.equal(result.reason, 'debug-exit');
+    assert.equal(result.exitCode, EXIT_CODE);
+  });
+}
 
 test('what cannot be a ROM, or cannot be started by one, is refused', async () => {
   const refuses = (options, message) => assert.rejects(new Machine(options).run(), { message, exitCode: 2 });

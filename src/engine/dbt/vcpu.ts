@@ -21,6 +21,7 @@ export interface RuntimeExports extends WebAssembly.Exports {
   fetchNextPage(): number;
   deliverException(): number;
   deliverInterrupt(vector: number): number;
+  deliverNmi(): number;
   raise(vector: number): number;
   raiseError(vector: number, error: number): number;
   checkCodeBreakpoint(): number;
@@ -123,6 +124,14 @@ export class DbtVcpu implements SteppingVcpu {
     return this.interruptsEnabled && this.word(S.INTERRUPT_SHADOW) === 0;
   }
 
+  get nmiInterruptible(): boolean {
+    return this.word(S.NMI_BLOCKED) === 0 && this.word(S.INTERRUPT_SHADOW) === 0;
+  }
+
+  get tscOffset(): number {
+    return this.word(S.TSC_OFFSET + 4) * 2 ** 32 + (this.word(S.TSC_OFFSET) >>> 0);
+  }
+
   get tpr(): number {
     return this.word(S.CR8) << 4;
   }
@@ -159,13 +168,16 @@ export class DbtVcpu implements SteppingVcpu {
       this.remap();
     }
     if (entry.settle === true) return NO_MORE;
-    if (entry.vector !== undefined) {
+    const { vector, nmi } = entry;
+    if (vector !== undefined || nmi === true) {
       this.setWord(S.HALTED, 0);
-      const { vector } = entry;
-      const exit = this.deliverBy(() => this.runtime.deliverInterrupt(vector));
+      const exit = this.deliverBy(() =>
+        vector === undefined ? this.runtime.deliverNmi() : this.runtime.deliverInterrupt(vector),
+      );
       if (exit !== undefined) return exit;
     }
     this.setWord(S.INTERRUPT_WANTED, entry.requestInterruptWindow ? 1 : 0);
+    this.setWord(S.NMI_WANTED, entry.requestNmiWindow === true ? 1 : 0);
     const budget = Math.max(1000, Math.min(1e9, Math.floor(entry.sliceNs * this.rate)));
     this.setWord(S.BUDGET, budget);
     // Reading the clock costs as much as a short slice: one run of eight is timed.
@@ -204,7 +216,8 @@ export class DbtVcpu implements SteppingVcpu {
 
   private loop(windowWanted: boolean): VmExit {
     for (;;) {
-      if (windowWanted && this.interruptsEnabled) {
+      const nmiWanted = this.word(S.NMI_WANTED) !== 0 && this.word(S.NMI_BLOCKED) === 0;
+      if (nmiWanted || (windowWanted && this.interruptsEnabled)) {
         if (this.word(S.INTERRUPT_SHADOW) === 0) return { kind: 'interrupt-window' };
         this.setWord(S.INTERRUPT_SHADOW, 0);
         const exit = this.step();
