@@ -42,7 +42,7 @@ are kept under $XDG_CACHE_HOME/trapeze (~/.cache/trapeze).
 
 Examples:
   trapeze image pull                                 what "trapeze run" boots
-  trapeze image pull debian-rt busybox-i386
+  trapeze image pull debian-rt busybox-i386 seabios
   trapeze image list
   trapeze image extract ~/.cache/trapeze/images/debian-cloud/vmlinuz vmlinux
 `;
