@@ -1,4 +1,4 @@
-// Writes docs/reference/{instructions,cpuid,msrs,devices}.md from what the code itself says: opcode tables, CPUID
+// Writes docs/reference/{instructions,cpuid,msrs,devices,registers}.md from what the code itself says: opcode tables, CPUID
 // profile, the answers of RDMSR and WRMSR, the claims of the chipset. `npm test` checks that they are up to date.
 //   node tools/generate-reference.mjs [--check]
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { cpuidReference } from './reference/cpuid.mjs';
 import { devicesReference } from './reference/devices.mjs';
 import { instructionsReference } from './reference/instructions.mjs';
 import { msrsReference } from './reference/msrs.mjs';
+import { registersReference } from './reference/registers.mjs';
 
 const folder = fileURLToPath(new URL('../docs/reference/', import.meta.url));
 
@@ -18,6 +19,7 @@ export function generateReference() {
     'cpuid.md': cpuidReference(),
     'msrs.md': msrsReference(),
     'devices.md': devicesReference(),
+    'registers.md': registersReference(),
   };
 }
 

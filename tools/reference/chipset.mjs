@@ -33,7 +33,8 @@ function recordClaims(build) {
   }
 }
 
-export function recordedChipset() {
+/** `more`: options of the chipset beside these. */
+export function recordedChipset(more = {}) {
   const { built, claims } = recordClaims(() =>
     createChipset({
       clock: new ManualClock(),
@@ -44,6 +45,8 @@ export function recordedChipset() {
       serial: [silent, silent],
       debugExit: true,
       debugConsole: { port: 0xe9, backend: silent },
+      memory: { read: () => false, write: () => false },
+      ...more,
     }),
   );
   const ports = claims.pio.map(({ values: [claim] }) => claim).sort((a, b) => a.first - b.first);

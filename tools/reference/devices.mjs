@@ -21,6 +21,7 @@ const PORTS = {
   1016: ['16550A, COM1', 'National PC16550D data sheet'],
   1232: ['edge/level control of the 8259As', 'Intel 82371SB data sheet'],
   1296: ['fw_cfg selector and data', 'QEMU, firmware configuration device'],
+  1300: ['fw_cfg DMA', 'QEMU, firmware configuration device'],
   1536: ['power management: PM1, PM timer', 'ACPI, Intel 82371AB data sheet'],
   1792: ['SMBus host controller', 'Intel 82371AB data sheet'],
   3320: ['PCI configuration address', 'PCI Local Bus Specification 3.0'],
@@ -62,7 +63,8 @@ export function devicesReference() {
   return page(
     'Devices',
     'the claims that `src/machine/chipset.ts` makes',
-    'A PC of the i440FX kind. Ports and addresses that nobody claims read as all ones and ignore writes.',
+    'A PC of the i440FX kind. Ports and addresses that nobody claims read as all ones and ignore writes. What the devices ' +
+      'hold: [registers](registers.md).',
     '## I/O ports',
     table(
       ['Ports', 'Access', 'Device', 'Modelled after'],
