@@ -1,19 +1,26 @@
 /** The engines over one VM's memory: which one runs, and the translating engine beside KVM for what KVM refuses. */
-import { TrapezeError } from './base/errors.js';
+import { EngineSwitchError, TrapezeError } from './base/errors.js';
 import { createVmMemory, DbtEngine, guestRam } from './engine/dbt/engine.js';
 import type { DbtVcpu } from './engine/dbt/vcpu.js';
 import type { Engine, PhysicalMap, Vcpu } from './engine/engine.js';
+import { type GuestView, missingUnderDbt, missingUnderKvm } from './engine/kvm/compatibility.js';
 import { KvmEngine } from './engine/kvm/engine.js';
+import { type KvmProbe, probeKvm } from './engine/kvm/probe.js';
 import type { System } from './engine/kvm/system.js';
+import type { KvmVcpu } from './engine/kvm/vcpu.js';
 import type { TranslationReport } from './machine/protocol.js';
 import type { EngineWithMemory } from './machine/virtual-machine.js';
 import * as S from './x86/state.js';
+import { type CpuidEntry, commonFeatures, cpuidEntries, DEFAULT_CPUID_OPTIONS } from './x86/system/cpuid-profile.js';
 
 export type EngineName = Engine['name'];
 
 /** Entries after which a block is translated. */
 const HOT_THRESHOLD = 300;
 const DBT_TSC_HZ = 1e9;
+const TSC = 0x10;
+/** How far a time-stamp counter may jump ahead when the engine changes, and how long it is waited for one that is behind. */
+const TSC_JUMP_S = 0.5;
 
 export interface EnginesHost {
   /** Nanoseconds, monotonic. */
@@ -25,53 +32,71 @@ export interface EnginesHost {
   readonly lease?: SharedArrayBuffer | undefined;
 }
 
+export interface EnginesOptions {
+  readonly name: EngineName;
+  readonly ramBytes: number;
+  /** A ROM of whole pages that ends at 4 GiB. */
+  readonly firmware: Uint8Array | undefined;
+  /** Only what both engines have here is shown to the guest. */
+  readonly switchable: boolean;
+  readonly runtime: WebAssembly.Module;
+  /** Nanoseconds of the machine's own clock. */
+  virtualNow(): number;
+}
+
 export class Engines implements EngineWithMemory {
   readonly ram: Uint8Array;
-  tscHz = DBT_TSC_HZ;
-  private readonly memory: WebAssembly.Memory;
+  readonly tscHz: number;
+  private readonly options: EnginesOptions;
   private readonly host: EnginesHost;
-  private readonly virtualNow: () => number;
+  private readonly memory: WebAssembly.Memory;
   private readonly dbt: DbtEngine;
-  private readonly kvm: KvmEngine | undefined;
+  private kvm: KvmEngine | undefined;
+  private kvmVcpu: KvmVcpu | undefined;
   private translating: DbtVcpu | undefined;
-  private running: Vcpu | undefined;
+  private current: EngineName;
+  private probed: KvmProbe | undefined;
+  /** CPUID as the guest sees it where it started. */
+  private readonly seen: readonly CpuidEntry[];
 
-  /** `firmware` is a ROM of whole pages that ends at 4 GiB. `virtualNow`: nanoseconds of the machine's own clock. */
-  constructor(
-    name: EngineName,
-    ramBytes: number,
-    firmware: Uint8Array | undefined,
-    runtime: WebAssembly.Module,
-    host: EnginesHost,
-    virtualNow: () => number,
-  ) {
+  constructor(options: EnginesOptions, host: EnginesHost) {
+    const { name, ramBytes, firmware, runtime, switchable } = options;
+    this.options = options;
     this.host = host;
-    this.virtualNow = virtualNow;
+    this.current = name;
     this.memory = createVmMemory(ramBytes, firmware?.length);
     this.ram = guestRam(this.memory, ramBytes);
-    const options = { hotThreshold: HOT_THRESHOLD };
-    const dbtHost = { now: () => host.now(), tsc: () => this.tsc(), random: () => host.random() };
-    this.dbt = new DbtEngine(this.memory, ramBytes, runtime, options, dbtHost, firmware);
-    if (name === 'kvm') {
-      if (firmware !== undefined) {
-        throw new TrapezeError('host-unsupported', 'the kvm engine runs no firmware yet; use engine dbt with it');
-      }
-      this.kvm = this.openKvm(ramBytes);
-      this.tscHz = this.kvm.tscHz;
+    const needsKvm = name === 'kvm' || switchable;
+    if (needsKvm && firmware !== undefined) throw unsupported('the kvm engine runs no firmware yet');
+    this.kvm = needsKvm ? this.openKvm() : undefined;
+    this.tscHz = this.kvm?.tscHz ?? DBT_TSC_HZ;
+    const profile = cpuidEntries({ ...DEFAULT_CPUID_OPTIONS, tscHz: this.tscHz });
+    const offered = switchable ? commonFeatures(profile, this.visible()) : profile;
+    this.seen = name === 'kvm' ? this.visible() : offered;
+    this.dbt = new DbtEngine(
+      this.memory,
+      ramBytes,
+      runtime,
+      { hotThreshold: HOT_THRESHOLD },
+      { now: () => host.now(), tsc: () => this.ticks(), random: () => host.random(), cpuid: offered },
+      firmware,
+    );
+    if (this.kvm !== undefined) {
+      this.kvmVcpu = this.kvm.createVcpu(0);
+      // The guest's counter starts where KVM's is.
+      const offset = this.kvmVcpu.readTsc() - BigInt(Math.floor(this.ticks()));
+      new DataView(this.memory.buffer).setBigInt64(S.CPU_BASE + S.TSC_OFFSET, offset, true);
     }
   }
 
   get engine(): Engine {
-    const { kvm } = this;
+    const running = (): Engine => (this.current === 'kvm' && this.kvm !== undefined ? this.kvm : this.dbt);
     return {
-      name: kvm === undefined ? 'dbt' : 'kvm',
-      createVcpu: (index) => {
-        this.running = kvm === undefined ? this.translatingVcpu(index) : kvm.createVcpu(index);
-        return this.running;
-      },
-      startDirtyLog: () => (kvm ?? this.dbt).startDirtyLog(),
-      takeDirtyLog: () => (kvm ?? this.dbt).takeDirtyLog(),
-      close: () => kvm?.close(),
+      name: this.current,
+      createVcpu: () => this.vcpu(),
+      startDirtyLog: () => running().startDirtyLog(),
+      takeDirtyLog: () => running().takeDirtyLog(),
+      close: () => this.kvm?.close(),
     };
   }
 
@@ -89,34 +114,103 @@ export class Engines implements EngineWithMemory {
   }
 
   peek(linear: bigint, length: number): Uint8Array {
-    const { running } = this;
-    if (running === undefined) return new Uint8Array(0);
-    const vcpu = this.translatingVcpu(0);
-    if (vcpu !== running) vcpu.load(running.save());
+    const vcpu = this.translatingVcpu();
+    if (this.current === 'kvm' && this.kvmVcpu !== undefined) vcpu.load(this.kvmVcpu.save());
     return vcpu.peek(linear, length);
   }
 
-  /** Ticks of the virtual clock. */
-  private tsc(): number {
-    return (this.virtualNow() * this.tscHz) / 1e9;
+  statistics(): Record<string, Record<string, number>> {
+    return { ...this.translating?.statistics(), ...this.kvmVcpu?.statistics() };
   }
 
-  private translatingVcpu(index: number): DbtVcpu {
-    this.translating ??= this.dbt.createVcpu(index);
+  /**
+   * The guest goes on under another engine. Nothing may be owed to the vCPU. Throws EngineSwitchError, and then the guest
+   * is where it was.
+   */
+  switchTo(name: EngineName): Vcpu {
+    if (name === this.current) return this.vcpu();
+    const state = this.vcpu().save();
+    const guest: GuestView = { state, seen: this.seen, peek: (linear, length) => this.peek(linear, length) };
+    if (name === 'kvm') {
+      this.enterKvm(guest);
+    } else {
+      refuse(name, missingUnderDbt(guest, this.dbt.cpuid));
+      const vcpu = this.translatingVcpu();
+      vcpu.forget();
+      vcpu.load(state);
+    }
+    this.current = name;
+    return this.vcpu();
+  }
+
+  private enterKvm(guest: GuestView): void {
+    const found = this.probe();
+    if (!found.usable) throw new EngineSwitchError('kvm', [found.problem.replace(/; use --engine dbt$/, '')]);
+    const missing = missingUnderKvm(guest, found.capabilities, found.cpuid);
+    if (this.options.firmware !== undefined) missing.push('firmware');
+    this.kvm ??= this.openKvm();
+    if (this.kvm.tscHz !== this.tscHz) missing.push(`a time-stamp counter of ${this.tscHz / 1e6} MHz`);
+    refuse('kvm', missing);
+    this.kvmVcpu ??= this.kvm.createVcpu(0);
+    this.kvmVcpu.load(guest.state);
+    refuse('kvm', this.waitForTsc(this.kvmVcpu, Number(guest.state.msrs.get(TSC) ?? 0n)));
+  }
+
+  /** Where KVM cannot set the counter, it must be about where the guest's is: it never runs backwards. */
+  private waitForTsc(vcpu: KvmVcpu, wanted: number): string[] {
+    const limit = TSC_JUMP_S * this.tscHz;
+    let ahead = Number(vcpu.readTsc()) - wanted;
+    if (Math.abs(ahead) > limit) return ["a time-stamp counter that goes on from the guest's"];
+    while (ahead < 0) ahead = Number(vcpu.readTsc()) - wanted;
+    return [];
+  }
+
+  private vcpu(): Vcpu {
+    return this.current === 'kvm' && this.kvmVcpu !== undefined ? this.kvmVcpu : this.translatingVcpu();
+  }
+
+  private translatingVcpu(): DbtVcpu {
+    this.translating ??= this.dbt.createVcpu(0);
     return this.translating;
   }
 
-  private openKvm(ramBytes: number): KvmEngine {
-    const { host } = this;
-    if (host.openSystem === undefined) {
-      throw new TrapezeError('host-unsupported', 'the kvm engine runs on Linux under Node only; use engine dbt');
-    }
-    return new KvmEngine(this.memory, S.RAM, ramBytes, {
+  /** Ticks of the virtual clock. */
+  private ticks(): number {
+    return (this.options.virtualNow() * this.tscHz) / 1e9;
+  }
+
+  private probe(): KvmProbe {
+    const { openSystem } = this.host;
+    if (openSystem === undefined) return { usable: false, problem: 'the kvm engine runs on Linux under Node only' };
+    this.probed ??= probeKvm(openSystem, () => this.host.now());
+    return this.probed;
+  }
+
+  /** CPUID as a guest reads it under this host's KVM. */
+  private visible(): readonly CpuidEntry[] {
+    const found = this.probe();
+    if (!found.usable) throw unsupported(found.problem);
+    return found.cpuid;
+  }
+
+  private openKvm(): KvmEngine {
+    const { host, options } = this;
+    if (host.openSystem === undefined) throw unsupported('the kvm engine runs on Linux under Node only');
+    return new KvmEngine(this.memory, S.RAM, options.ramBytes, {
       system: host.openSystem(),
       now: () => host.now(),
       lease: host.lease,
       tscHz: DBT_TSC_HZ,
-      stepper: (index) => this.translatingVcpu(index),
+      virtualNow: () => options.virtualNow(),
+      stepper: () => this.translatingVcpu(),
     });
   }
+}
+
+function unsupported(what: string): TrapezeError {
+  return new TrapezeError('host-unsupported', `${what.replace(/; use --engine dbt$/, '')}; use --engine dbt`);
+}
+
+function refuse(engine: EngineName, missing: readonly string[]): void {
+  if (missing.length > 0) throw new EngineSwitchError(engine, missing);
 }

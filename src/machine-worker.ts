@@ -21,13 +21,15 @@ export async function runMachine(start: StartMessage, host: WorkerHost): Promise
         if (firmware !== undefined) checkFirmware(firmware, start.options.firmwareName);
         // A guest that starts again gets fresh memory.
         engines?.engine.close();
-        const name = start.options.engine === 'kvm' ? 'kvm' : 'dbt';
-        engines = new Engines(name, ramBytes, firmware, start.runtime, host, virtualNow);
+        const { engine, switchable = false } = start.options;
+        const name = engine === 'kvm' ? 'kvm' : 'dbt';
+        engines = new Engines({ name, ramBytes, firmware, switchable, runtime: start.runtime, virtualNow }, host);
         return engines;
       },
       serial: (bytes) => host.post({ kind: 'serial', bytes }),
       debugcon: (bytes) => host.post({ kind: 'debugcon', bytes }),
       held: (number) => host.post({ kind: 'held', number }),
+      engineChanged: (engine, missing) => host.post({ kind: 'engine', engine, missing }),
       state: (state, ram) => host.post({ kind: 'state', state, ram }),
     });
     if (start.state !== undefined) await machine.load(start.state);

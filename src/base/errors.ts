@@ -27,6 +27,8 @@ export type ErrorCode =
   | 'image-source'
   /** The JavaScript host lacks something the machine needs. */
   | 'host-unsupported'
+  /** The running guest cannot go on under the engine asked for. */
+  | 'engine-switch'
   /** A defect of this program. */
   | 'internal';
 
@@ -84,5 +86,16 @@ export class HostFileError extends TrapezeError {
 export class ImageSourceError extends TrapezeError {
   constructor(message: string, options?: ErrorOptions) {
     super('image-source', message, EXIT_CODE.BAD_INPUT, options);
+  }
+}
+
+/** The running guest cannot go on under the engine asked for; `missing` names what that engine lacks on this host. */
+export class EngineSwitchError extends TrapezeError {
+  readonly missing: readonly string[];
+
+  constructor(engine: string, missing: readonly string[]) {
+    const what = missing.join(', ');
+    super('engine-switch', `the guest cannot go on under engine ${engine} of this host, which lacks: ${what}`);
+    this.missing = missing;
   }
 }

@@ -57,6 +57,7 @@ class FakeMachine implements Machine {
   async save(): Promise<Uint8Array> {
     return new TextEncoder().encode('state');
   }
+  async switchEngine(): Promise<void> {}
   async run(): Promise<MachineResult> {
     return { reason: 'power-off', exitCode: 0, statistics: {}, ...FakeMachine.script(this) };
   }

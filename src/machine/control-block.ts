@@ -5,6 +5,7 @@
  *    0 wake (changes on every event; a halted vCPU waits on it)   4 stop (1: end the run)
  *    8 ring of UART 0: bytes written, 12 bytes taken              16, 20 the same of UART 1
  *   32 hold (number of the request for the guest to stand still)  36 saved states asked for so far
+ *   40 engine changes asked for so far, twice; odd: to kvm
  *   64 ring 0 (RING_SIZE bytes)                                   then ring 1
  */
 const WAKE = 0;
@@ -12,6 +13,7 @@ const STOP = 1;
 const RINGS = 2;
 const HOLD = 8;
 const SAVES = 9;
+const ENGINE = 10;
 const RING_BASE = 64;
 const RING_SIZE = 16384;
 export const RING_COUNT = 2;
@@ -54,6 +56,17 @@ export class ControlBlock {
   }
   get statesAsked(): number {
     return Atomics.load(this.words, SAVES);
+  }
+
+  /** Asks for another engine; while the guest is held. */
+  askForEngine(engine: 'dbt' | 'kvm'): void {
+    const next = (this.engineAsked.number + 1) * 2;
+    Atomics.store(this.words, ENGINE, engine === 'kvm' ? next + 1 : next);
+    this.wake();
+  }
+  get engineAsked(): { readonly number: number; readonly engine: 'dbt' | 'kvm' } {
+    const word = Atomics.load(this.words, ENGINE);
+    return { number: word >> 1, engine: (word & 1) === 1 ? 'kvm' : 'dbt' };
   }
 
   /** Number that changes with every wake. */

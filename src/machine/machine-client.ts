@@ -1,5 +1,5 @@
 /** A machine as the control thread sees it: a vCPU thread behind messages and the shared control block. */
-import { EXIT_CODE, StateError, TrapezeError, UsageError } from '../base/errors.js';
+import { EngineSwitchError, EXIT_CODE, StateError, TrapezeError, UsageError } from '../base/errors.js';
 import { ControlBlock } from './control-block.js';
 import type { LoadOptions, Machine, MachineEvents, MachineOptions, MachineResult } from './machine.js';
 import { MAX_RAM_SIZE, MIN_RAM_SIZE } from './memory-layout.js';
@@ -30,6 +30,7 @@ const RETRY_MS = 5;
 const PAGE = 4096;
 
 type StateMessage = WorkerMessage & { kind: 'state' };
+type EngineMessage = WorkerMessage & { kind: 'engine' };
 
 /** Something the vCPU thread will tell, unless the run ends before. */
 interface Awaited<T> {
@@ -63,7 +64,8 @@ export class MachineClient implements Machine {
   /** Who waits for the guest to stand still, by number of the request. */
   private readonly heldWaiters = new Map<number, Awaited<void>>();
   private stateWaiter: Awaited<StateMessage> | undefined;
-  /** The save before the next one. */
+  private engineWaiter: Awaited<EngineMessage> | undefined;
+  /** The save or change of engine before the next one. */
   private lastSave: Promise<unknown> = Promise.resolve();
 
   constructor(options: MachineOptions, host: ThreadHost) {
@@ -111,7 +113,10 @@ export class MachineClient implements Machine {
   }
 
   run(): Promise<MachineResult> {
-    this.running ??= this.start();
+    this.running ??= this.start().finally(() => {
+      this.ended = true;
+      this.giveUp();
+    });
     return this.running;
   }
 
@@ -137,9 +142,33 @@ export class MachineClient implements Machine {
   }
 
   save(): Promise<Uint8Array> {
-    const saved = this.lastSave.then(() => this.saveNow());
-    this.lastSave = saved.catch(() => {});
-    return saved;
+    return this.inTurn(() => this.saveNow());
+  }
+
+  switchEngine(engine: 'dbt' | 'kvm'): Promise<void> {
+    return this.inTurn(() => this.switchNow(engine));
+  }
+
+  /** One after the other: the guest stands still for each. */
+  private inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.lastSave.then(act);
+    this.lastSave = done.catch(() => {});
+    return done;
+  }
+
+  private async switchNow(engine: 'dbt' | 'kvm'): Promise<void> {
+    this.saving++;
+    try {
+      await this.hold();
+      const { missing } = await new Promise<EngineMessage>((resolve, reject) => {
+        this.engineWaiter = { resolve, reject };
+        this.control.askForEngine(engine);
+      });
+      if (missing.length > 0) throw new EngineSwitchError(engine, missing);
+    } finally {
+      this.saving--;
+      this.release();
+    }
   }
 
   private async saveNow(): Promise<Uint8Array> {
@@ -160,7 +189,7 @@ export class MachineClient implements Machine {
   }
 
   private hold(): Promise<void> {
-    if (this.thread === undefined || this.ended) {
+    if (this.running === undefined || this.ended) {
       return Promise.reject(new UsageError('the machine is not running; pause and save it between run and its end'));
     }
     const number = ++this.holds;
@@ -188,6 +217,7 @@ export class MachineClient implements Machine {
     for (const { reject } of this.heldWaiters.values()) reject(error);
     this.heldWaiters.clear();
     this.stateWaiter?.reject(error);
+    this.engineWaiter?.reject(error);
   }
 
   /** The next run goes on from there. */
@@ -226,6 +256,7 @@ export class MachineClient implements Machine {
           else if (message.kind === 'debugcon') this.emit('debugcon', message.bytes);
           else if (message.kind === 'held') this.standing(message.number);
           else if (message.kind === 'state') this.stateWaiter?.resolve(message);
+          else if (message.kind === 'engine') this.engineWaiter?.resolve(message);
           else if (message.kind === 'error') reject(revive(message));
         };
         this.abandon = receive;
@@ -241,7 +272,6 @@ export class MachineClient implements Machine {
       });
     } finally {
       this.ended = true;
-      this.giveUp();
       clearTimeout(timer);
       clearTimeout(this.retry);
       thread.terminate();

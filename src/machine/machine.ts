@@ -21,6 +21,11 @@ export interface MachineOptions {
   readonly cpus?: number;
   /** What runs the guest's code. Default `auto`: the faster one of those that work on this host. */
   readonly engine?: 'dbt' | 'kvm' | 'auto';
+  /**
+   * The machine can change its engine while it runs: the guest is shown only the processor features that both engines have
+   * on this host, and a time-stamp counter that both can give it.
+   */
+  readonly switchable?: boolean;
   /** I/O port whose bytes come as `debugcon` events. */
   readonly debugcon?: number;
   /** Port 0xf4 ends the run with exit code ((value << 1) | 1) & 255. */
@@ -86,6 +91,11 @@ export interface Machine {
    * one stays paused.
    */
   save(): Promise<Uint8Array>;
+  /**
+   * Lets the running guest go on under another engine. Rejects with EngineSwitchError where that lacks something on this
+   * host; the guest then goes on as before.
+   */
+  switchEngine(engine: 'dbt' | 'kvm'): Promise<void>;
   /** Ends a run with reason `closed` and gives its memory back; may be called at any time and more than once. */
   close(): void;
 }

@@ -30,6 +30,8 @@ export type WorkerMessage =
   | { readonly kind: 'held'; readonly number: number }
   /** Of a guest that stands still. `ram` is the guest's own memory, shared. */
   | { readonly kind: 'state'; readonly state: MachineState; readonly ram: Uint8Array }
+  /** The engine has been changed, or why it cannot be: the target and what it lacks. */
+  | { readonly kind: 'engine'; readonly engine: 'dbt' | 'kvm'; readonly missing: readonly string[] }
   | { readonly kind: 'exit'; readonly result: MachineResult }
   | { readonly kind: 'translation'; readonly report: TranslationReport }
   | {

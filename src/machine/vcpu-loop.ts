@@ -40,6 +40,8 @@ export class VcpuLoop {
   interrupts = 0;
   /** Nanoseconds spent asleep in HLT. */
   haltedNs = 0;
+  /** May be another one after a hold. */
+  vcpu: Vcpu;
   private readonly options: VcpuLoopOptions;
   private answer: bigint | 'refused' = 0n;
   private answered = false;
@@ -50,11 +52,12 @@ export class VcpuLoop {
 
   constructor(options: VcpuLoopOptions) {
     this.options = options;
+    this.vcpu = options.vcpu;
     this.halted = options.halted ?? false;
   }
 
   run(): LoopEnd {
-    const { vcpu, chipset, clock, poll } = this.options;
+    const { chipset, clock, poll } = this.options;
     for (;;) {
       const now = clock.now();
       if (poll(now)) return 'stopped';
@@ -68,7 +71,7 @@ export class VcpuLoop {
         continue;
       }
       chipset.timers.runDue(now);
-      const exit = vcpu.run(isHeld ? this.settling() : this.entry(now));
+      const exit = this.vcpu.run(isHeld ? this.settling() : this.entry(now));
       const started = this.options.timed?.() ?? 0;
       if (exit.kind === 'shutdown') {
         this.count('shutdown', started);
@@ -80,7 +83,8 @@ export class VcpuLoop {
   }
 
   private entry(now: number): VmEntry {
-    const { vcpu, chipset } = this.options;
+    const { vcpu } = this;
+    const { chipset } = this.options;
     const { irqchip } = chipset;
     irqchip.setTpr(0, vcpu.tpr);
     this.followTsc();
@@ -106,7 +110,7 @@ export class VcpuLoop {
 
   /** Deadlines of the local APIC's timer are readings of the guest's TSC. */
   private followTsc(): void {
-    const { tscOffset = 0 } = this.options.vcpu;
+    const { tscOffset = 0 } = this.vcpu;
     if (tscOffset === this.tscOffset) return;
     this.tscOffset = tscOffset;
     this.options.chipset.irqchip.setTscOffset(0, tscOffset);
@@ -136,7 +140,7 @@ export class VcpuLoop {
       case 'mmio-write':
         bus.mmio.write(exit.gpa, exit.size, exit.value);
         // The local APIC's task priority and CR8 are one register.
-        this.options.vcpu.tpr = irqchip.getTpr(0);
+        this.vcpu.tpr = irqchip.getTpr(0);
         this.reply(0n);
         return;
       case 'rdmsr':
@@ -162,8 +166,8 @@ export class VcpuLoop {
 
   /** An interrupt that ends HLT: one that the vCPU would take. SDM Vol. 2A, "HLT—Halt". */
   private get isWoken(): boolean {
-    const { vcpu, chipset } = this.options;
-    const { irqchip } = chipset;
+    const { vcpu } = this;
+    const { irqchip } = this.options.chipset;
     if (irqchip.nmiPending(0) && vcpu.nmiInterruptible === true) return true;
     return irqchip.pendingVector(0) !== undefined && vcpu.interruptible;
   }

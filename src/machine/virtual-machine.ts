@@ -3,7 +3,7 @@
  * host ends it. Host-neutral; the worker entries give it an engine, a clock and a way to send messages.
  */
 import type { Clock } from '../base/clock.js';
-import { EXIT_CODE, StateError, UsageError } from '../base/errors.js';
+import { EngineSwitchError, EXIT_CODE, StateError, TrapezeError, UsageError } from '../base/errors.js';
 import type { CpuState, Engine, PhysicalMap, Vcpu } from '../engine/engine.js';
 import { type Chipset, createChipset } from './chipset.js';
 import type { ControlBlock } from './control-block.js';
@@ -17,8 +17,6 @@ import { VcpuLoop } from './vcpu-loop.js';
 import { VirtualClock } from './virtual-clock.js';
 
 export const DEFAULT_MEMORY = 512 * 2 ** 20;
-/** IA32_TIME_STAMP_COUNTER. */
-const TSC = 0x10;
 const UARTS = 2;
 const INSPECT_PERIOD_NS = 2e6;
 
@@ -35,6 +33,10 @@ export interface EngineWithMemory {
   written?(gpa: number, sizeBytes: number): void;
   /** Guest code around a linear address, for a register dump. */
   peek(linear: bigint, length: number): Uint8Array;
+  /** Lets the guest go on under another engine. Throws EngineSwitchError, and leaves it where it is. */
+  switchTo?(engine: Engine['name']): Vcpu;
+  /** Counters of every engine that has run. */
+  statistics?(): Record<string, Record<string, number>>;
   /** The translation of the code at a linear address; `executed`: only where the guest has run it. */
   inspect(linear: bigint, executed: boolean): TranslationReport | undefined;
 }
@@ -50,6 +52,8 @@ export interface VirtualMachineHost {
   /** The guest stands still for the request of this number. */
   held(number: number): void;
   state(state: MachineState, ram: Uint8Array): void;
+  /** A change of the engine was asked for: what the target lacks, nothing where the guest is there now. */
+  engineChanged(engine: Engine['name'], missing: readonly string[]): void;
 }
 
 /** What a run starts from instead of power-on. */
@@ -78,6 +82,8 @@ export class VirtualMachine {
   private loaded: Loaded | undefined;
   /** Requests for a saved state that have been answered. */
   private statesTold: number;
+  /** Requests for another engine that have been answered. */
+  private enginesTold: number;
 
   constructor(options: MachineOptions, control: ControlBlock, host: VirtualMachineHost) {
     this.options = options;
@@ -85,6 +91,7 @@ export class VirtualMachine {
     this.host = host;
     this.clock = new VirtualClock(() => host.now());
     this.statesTold = control.statesAsked;
+    this.enginesTold = control.engineAsked.number;
   }
 
   get ramBytes(): number {
@@ -149,7 +156,6 @@ export class VirtualMachine {
     }
     const vcpu = memory.engine.createVcpu(0);
     vcpu.load(cpu);
-    alignTsc(chipset, vcpu, this.clock);
     return { chipset, vcpu, memory, halted: cpu.halted };
   }
 
@@ -214,7 +220,9 @@ export class VirtualMachine {
       holdWanted: () => control.holdNumber !== 0,
       hold: () => {
         for (const output of outputs) output.flush();
-        this.hold(chipset, () => {
+        const { vcpu } = loop;
+        const before = memory.engine.name === 'kvm' ? vcpu.save() : undefined;
+        const tellState = (): void =>
           host.state(
             {
               clockNs: clock.now(),
@@ -225,7 +233,9 @@ export class VirtualMachine {
             },
             memory.ram,
           );
-        });
+        this.hold(chipset, tellState, () => this.changeEngine(memory, loop));
+        // KVM's counter does not stand still with the guest: set back where that can be done, told otherwise.
+        if (loop.vcpu === vcpu && before !== undefined) vcpu.load(before);
       },
       halted,
       timed: this.options.stats === true ? () => host.now() : undefined,
@@ -233,8 +243,8 @@ export class VirtualMachine {
     clock.thaw();
     const end = loop.run();
     for (const output of outputs) output.flush();
-    const statistics = gather(vcpu, loop, clock);
-    const cpu = vcpu.save();
+    const statistics = gather(memory.statistics?.() ?? loop.vcpu.statistics(), loop, clock);
+    const cpu = loop.vcpu.save();
     if (end === 'shutdown') {
       const address = BigInt.asUintN(64, cpu.rip + (cpu.segments[1]?.base ?? 0n));
       const bits =
@@ -250,8 +260,17 @@ export class VirtualMachine {
     return { reason: run.reason, exitCode: exitCodeOf(run), statistics, cpu };
   }
 
+  private changeEngine(memory: EngineWithMemory, loop: VcpuLoop): void {
+    const { engine } = this.control.engineAsked;
+    const missing = missingFor(() => {
+      if (memory.switchTo === undefined) throw new EngineSwitchError(engine, ['the engine itself']);
+      loop.vcpu = memory.switchTo(engine);
+    });
+    this.host.engineChanged(engine, missing);
+  }
+
   /** Stands still, virtual time with it, until nobody wants that any more. */
-  private hold(chipset: Chipset, tellState: () => void): void {
+  private hold(chipset: Chipset, tellState: () => void, changeEngine: () => void): void {
     const { control, clock } = this;
     clock.freeze();
     // What is due has happened: nothing that was to come before the saved moment comes after it.
@@ -269,16 +288,25 @@ export class VirtualMachine {
         this.statesTold = control.statesAsked;
         tellState();
       }
+      if (this.enginesTold !== control.engineAsked.number) {
+        this.enginesTold = control.engineAsked.number;
+        changeEngine();
+      }
       control.sleep(seen, Infinity);
     }
     clock.thaw();
   }
 }
 
-/** The local APIC's TSC deadlines are in the guest's ticks, wherever its counter began. */
-function alignTsc({ irqchip }: Chipset, vcpu: Vcpu, clock: Clock): void {
-  const tsc = vcpu.save().msrs.get(TSC);
-  if (tsc !== undefined) irqchip.setTscOffset(0, Number(tsc) - (clock.now() * clock.tscHz) / 1e9);
+function missingFor(change: () => void): readonly string[] {
+  try {
+    change();
+    return [];
+  } catch (error) {
+    if (error instanceof EngineSwitchError) return error.missing;
+    if (error instanceof TrapezeError) return [error.message];
+    throw error;
+  }
 }
 
 function exitCodeOf({ reason, debugExitCode }: Run): number {
@@ -295,7 +323,7 @@ function exitCodeOf({ reason, debugExitCode }: Run): number {
   }
 }
 
-function gather(vcpu: Vcpu, loop: VcpuLoop, clock: Clock): Statistics {
+function gather(counters: Statistics, loop: VcpuLoop, clock: Clock): Statistics {
   const exits: Record<string, number> = {};
   for (const [kind, { count, ns }] of [...loop.exits].sort((a, b) => b[1].count - a[1].count)) {
     exits[kind] = count;
@@ -304,6 +332,6 @@ function gather(vcpu: Vcpu, loop: VcpuLoop, clock: Clock): Statistics {
   return {
     'VM exits': exits,
     time: { 'run s': clock.now() / 1e9, 'halted s': loop.haltedNs / 1e9, 'interrupts injected': loop.interrupts },
-    ...vcpu.statistics(),
+    ...counters,
   };
 }

@@ -1,6 +1,11 @@
 /** The translating engine: one shared linear memory per VM, the runtime instantiated over it. */
 import * as S from '../../x86/state.js';
-import { writeCpuidTable } from '../../x86/system/cpuid-profile.js';
+import {
+  type CpuidEntry,
+  cpuidEntries,
+  DEFAULT_CPUID_OPTIONS,
+  writeCpuidTable,
+} from '../../x86/system/cpuid-profile.js';
 import type { Engine } from '../engine.js';
 import { DbtPhysicalMap } from './physical-map.js';
 import { type DbtOptions, DbtVcpu } from './vcpu.js';
@@ -17,6 +22,8 @@ export interface DbtHost {
   now(): number;
   /** TSC ticks of the virtual clock. */
   tsc(): number;
+  /** The CPUID table; absent: the profile. */
+  readonly cpuid?: readonly CpuidEntry[] | undefined;
   /** A uniformly random u32. */
   random(): number;
 }
@@ -35,6 +42,8 @@ export class DbtEngine implements Engine {
   readonly name = 'dbt';
   readonly memory: WebAssembly.Memory;
   readonly map: DbtPhysicalMap;
+  /** What a guest is told to be. */
+  readonly cpuid: readonly CpuidEntry[];
   private readonly runtime: WebAssembly.Module;
   private readonly options: DbtOptions;
   private readonly host: DbtHost;
@@ -55,7 +64,8 @@ export class DbtEngine implements Engine {
     const view = new DataView(memory.buffer);
     view.setUint32(S.CPU_BASE + S.RAM_SIZE, ramBytes, true);
     view.setUint32(S.CPU_BASE + S.PHYSICAL_BITS, PHYSICAL_ADDRESS_BITS, true);
-    writeCpuidTable(view);
+    this.cpuid = host.cpuid ?? cpuidEntries();
+    writeCpuidTable(view, DEFAULT_CPUID_OPTIONS, this.cpuid);
     view.setBigUint64(S.CPU_BASE + S.MISC_ENABLE, MISC_ENABLE_RESET, true);
     const attributes = new Uint8Array(memory.buffer, S.PAGE_ATTRIBUTES, ramBytes / PAGE);
     attributes.fill(S.PAGE_DEVICE, VGA_WINDOW.first / PAGE, Math.floor(VGA_WINDOW.last / PAGE) + 1);

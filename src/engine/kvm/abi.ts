@@ -81,7 +81,8 @@ export const SYNC_ALL = 7;
 export const MEM_LOG_DIRTY_PAGES = 1;
 /** kvm_cpuid_entry2.flags: the entry answers for its index only. */
 export const CPUID_SIGNIFICANT_INDEX = 1;
-/** kvm_vcpu_events.flags: interrupt.shadow is to be taken. */
+/** kvm_vcpu_events.flags: nmi.pending, interrupt.shadow are to be taken. */
+export const EVENTS_VALID_NMI_PENDING = 1;
 export const EVENTS_VALID_SHADOW = 4;
 /** KVM_CAP_X86_USER_SPACE_MSR: which accesses leave to user space: those of unknown numbers, and filtered ones. */
 export const MSR_EXIT_UNKNOWN_FILTERED = 6;

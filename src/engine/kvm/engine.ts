@@ -3,10 +3,10 @@
  * translating engine works on; interrupt controllers and timers are the machine's, KVM is told to leave them alone.
  */
 import { TrapezeError } from '../../base/errors.js';
-import type { CpuidEntry } from '../../x86/system/cpuid-profile.js';
+import { type CpuidEntry, cpuidEntries, DEFAULT_CPUID_OPTIONS } from '../../x86/system/cpuid-profile.js';
 import type { Engine, SteppingVcpu } from '../engine.js';
 import * as K from './abi.js';
-import { kvmCpuid, type MissingFeature, readCpuidTable, writeCpuidTable } from './cpuid.js';
+import { kvmCpuid, readCpuidTable, writeCpuidTable } from './cpuid.js';
 import * as L from './layout.js';
 import { Lease } from './lease.js';
 import { EACCES, EBUSY, ENOENT, EPERM, type System } from './system.js';
@@ -22,6 +22,8 @@ export interface KvmEngineOptions {
   readonly system: System;
   /** Nanoseconds, monotonic. */
   now(): number;
+  /** Nanoseconds of the machine's clock; default: `now`. */
+  virtualNow?(): number;
   /** Where to note what has been taken from the operating system. */
   readonly lease?: SharedArrayBuffer | undefined;
   /** Runs the instructions that KVM refuses; without it they end the guest. */
@@ -39,8 +41,6 @@ interface Slot {
 
 export class KvmEngine implements Engine {
   readonly name = 'kvm';
-  /** What of the profile this host's KVM has not. */
-  readonly missing: readonly MissingFeature[];
   /** The TSC's frequency as the guest sees it. */
   readonly tscHz: number;
   private readonly options: KvmEngineOptions;
@@ -50,7 +50,8 @@ export class KvmEngine implements Engine {
   private readonly slots: readonly Slot[];
   private readonly memory: WebAssembly.Memory;
   private readonly ramOffset: number;
-  private readonly cpuid: readonly CpuidEntry[];
+  /** What a guest is told to be. */
+  readonly cpuid: readonly CpuidEntry[];
   private logging = false;
 
   /** RAM is `ramBytes` of `memory` from `ramOffset` on. Throws TrapezeError where /dev/kvm cannot be used. */
@@ -72,9 +73,8 @@ export class KvmEngine implements Engine {
       this.setMemory(0);
       this.leaveMsrsToMachine();
       this.tscHz = this.chooseTsc(options.tscHz);
-      const { entries, missing } = kvmCpuid(this.supportedCpuid(), this.tscHz, options.profile);
-      this.cpuid = entries;
-      this.missing = missing;
+      const profile = options.profile ?? cpuidEntries({ ...DEFAULT_CPUID_OPTIONS, tscHz: this.tscHz });
+      this.cpuid = kvmCpuid(this.supportedCpuid(), profile);
     } catch (error) {
       this.lease.release();
       throw error;
@@ -92,7 +92,9 @@ export class KvmEngine implements Engine {
     const { address, buffer } = system.map(fd, size);
     this.lease.mapped(address, size);
     this.lease.thread = system.threadId();
-    const vcpu = new KvmVcpu(fd, buffer, system, now, stepper && (() => stepper(index)));
+    const virtualNow = this.options.virtualNow ?? now;
+    const ticks = (): number => (virtualNow() * this.tscHz) / 1e9;
+    const vcpu = new KvmVcpu(fd, buffer, system, now, ticks, stepper && (() => stepper(index)));
     this.lease.timer = vcpu.timerId;
     return vcpu;
   }

@@ -3,8 +3,7 @@
  * only running code tells.
  */
 import { TrapezeError } from '../../base/errors.js';
-import type { CpuidEntry } from '../../x86/system/cpuid-profile.js';
-import { cpuidEntries } from '../../x86/system/cpuid-profile.js';
+import { type CpuidEntry, cpuidEntries } from '../../x86/system/cpuid-profile.js';
 import { openKvm } from './engine.js';
 import { CODE, RESULTS, runProbe, TWO_LEVEL_TABLES } from './probe-guest.js';
 import type { System } from './system.js';
@@ -36,7 +35,12 @@ export interface KvmCapabilities {
 
 export type KvmProbe =
   | { readonly usable: false; readonly problem: string }
-  | { readonly usable: true; readonly capabilities: KvmCapabilities; readonly cpuid: readonly CpuidEntry[] };
+  | {
+      readonly usable: true;
+      readonly capabilities: KvmCapabilities;
+      /** Features as a guest with our profile reads them. */
+      readonly cpuid: readonly CpuidEntry[];
+    };
 
 /** What each capability is called where its lack is told. */
 export const CAPABILITY_NAMES: Readonly<Record<Exclude<keyof KvmCapabilities, `${string}Ns`>, string>> = {

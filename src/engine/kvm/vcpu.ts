@@ -29,11 +29,14 @@ export class KvmVcpu implements Vcpu {
   private readonly view: DataView;
   private readonly timer: SliceTimer;
   private readonly owed: OwedAnswer;
+  private readonly virtualTicks: () => number;
   private readonly makeStepper: (() => SteppingVcpu) | undefined;
   private stepper: SteppingVcpu | undefined;
   /** The stepper is in the middle of an instruction that asks the machine. */
   private stepping = false;
   private halted = false;
+  /** The guest's TSC minus the virtual clock's, as last read. */
+  tscOffset = 0;
   /** What a load has said; undefined after an entry, when kvm_run knows. */
   private loadedInterruptible: boolean | undefined;
   /** The state MSRs that this host's KVM has. */
@@ -47,11 +50,13 @@ export class KvmVcpu implements Vcpu {
     run: ArrayBuffer,
     system: System,
     now: () => number,
+    virtualTicks: () => number,
     makeStepper: (() => SteppingVcpu) | undefined,
   ) {
     this.fd = fd;
     this.system = system;
     this.view = new DataView(run);
+    this.virtualTicks = virtualTicks;
     this.makeStepper = makeStepper;
     this.owed = new OwedAnswer(this.view);
     this.view.setBigUint64(L.RUN.VALID_REGS, BigInt(K.SYNC_EVENTS), true);
@@ -70,6 +75,11 @@ export class KvmVcpu implements Vcpu {
   get interruptible(): boolean {
     if (this.stepping) return false;
     return this.loadedInterruptible ?? this.view.getUint8(L.RUN.READY_FOR_INTERRUPT) !== 0;
+  }
+
+  /** KVM keeps one that comes too early until it can be taken. */
+  get nmiInterruptible(): boolean {
+    return !this.stepping && this.view.getUint8(L.RUN.EVENTS + L.EVENTS.NMI_PENDING) === 0;
   }
 
   get tpr(): number {
@@ -91,7 +101,8 @@ export class KvmVcpu implements Vcpu {
       if (next !== undefined) return next;
       if (entry.settle === true) return this.settle();
     }
-    if (entry.vector !== undefined) this.inject(entry.vector);
+    if (entry.nmi === true) this.injectNmi();
+    else if (entry.vector !== undefined) this.inject(entry.vector);
     this.view.setUint8(L.RUN.REQUEST_INTERRUPT_WINDOW, entry.requestInterruptWindow ? 1 : 0);
     this.timer.arm(entry.sliceNs);
     this.halted = false;
@@ -122,7 +133,10 @@ export class KvmVcpu implements Vcpu {
       case K.EXIT.IO:
       case K.EXIT.MMIO:
       case K.EXIT.X86_RDMSR:
+        return this.owed.ask(reason);
       case K.EXIT.X86_WRMSR:
+        // A deadline is a reading of the counter, which the guest may have set.
+        if (view.getUint32(L.RUN.MSR_INDEX, true) === K.MSR_TSC_DEADLINE) this.readTscOffset();
         return this.owed.ask(reason);
       case K.EXIT.HLT:
         this.halted = true;
@@ -173,6 +187,13 @@ export class KvmVcpu implements Vcpu {
     view.setUint8(at + L.EVENTS.INTERRUPT_NUMBER, vector);
     view.setUint8(at + L.EVENTS.INTERRUPT_SOFT, 0);
     view.setUint32(at + L.EVENTS.FLAGS, 0, true);
+    this.markDirty(K.SYNC_EVENTS);
+  }
+
+  private injectNmi(): void {
+    const { view } = this;
+    view.setUint8(L.RUN.EVENTS + L.EVENTS.NMI_PENDING, 1);
+    view.setUint32(L.RUN.EVENTS + L.EVENTS.FLAGS, K.EVENTS_VALID_NMI_PENDING, true);
     this.markDirty(K.SYNC_EVENTS);
   }
 
@@ -238,6 +259,13 @@ export class KvmVcpu implements Vcpu {
     };
   }
 
+  /** The guest's time-stamp counter now. */
+  readTsc(): bigint {
+    const list = R.msrList([K.MSR_TSC]);
+    this.ioctl(K.IOCTL.GET_MSRS, list, 'KVM_GET_MSRS');
+    return R.readMsrList(list, 1).get(K.MSR_TSC) as bigint;
+  }
+
   /** KVM stops at the first MSR it does not have: that one is never asked for again. */
   private readMsrs(): Map<number, bigint> {
     for (;;) {
@@ -265,6 +293,11 @@ export class KvmVcpu implements Vcpu {
     this.loadXcr0(state.xcr0);
     this.loadFpu(state);
     this.loadMsrs(state.msrs);
+    if (state.msrs.has(K.MSR_TSC) || this.tscOffset === 0) this.readTscOffset();
+  }
+
+  private readTscOffset(): void {
+    this.tscOffset = Number(this.readTsc()) - this.virtualTicks();
   }
 
   private loadXcr0(value: bigint): void {

@@ -19,6 +19,8 @@ export interface CpuidOptions {
   readonly apicId: number;
   readonly cpuCount: number;
   readonly physicalBits: number;
+  /** Default TSC_HZ. */
+  readonly tscHz?: number;
 }
 
 export const TSC_HZ = 1_000_000_000;
@@ -137,7 +139,7 @@ function cache(index: number, type: number, level: number, ways: number, sets: n
 
 /** The whole table for one vCPU. */
 export function cpuidEntries(options: CpuidOptions = DEFAULT_CPUID_OPTIONS): CpuidEntry[] {
-  const { apicId, cpuCount, physicalBits } = options;
+  const { apicId, cpuCount, physicalBits, tscHz = TSC_HZ } = options;
   const coreShift = Math.ceil(Math.log2(Math.max(cpuCount, 1)));
   return [
     leaf(0, [MAX_BASIC_LEAF, fourBytes(VENDOR, 0), fourBytes(VENDOR, 8), fourBytes(VENDOR, 4)]),
@@ -162,8 +164,9 @@ export function cpuidEntries(options: CpuidOptions = DEFAULT_CPUID_OPTIONS): Cpu
     // State components 0 (x87) and 1 (SSE); the size follows XCR0 but is the same for all its values.
     subleaf(0xd, 0, [3, XSAVE_BYTES, XSAVE_BYTES, 0]),
     subleaf(0xd, 1, [bits(0xd, 1, 'eax'), XSAVE_BYTES, 0, 0]),
-    leaf(0x15, [1, TSC_HZ / CRYSTAL_HZ, CRYSTAL_HZ, 0]),
-    leaf(0x16, [TSC_HZ / 1e6, TSC_HZ / 1e6, 100, 0]),
+    // The TSC is the crystal times EBX / EAX: in kHz, so that every frequency of a host can be told.
+    leaf(0x15, [CRYSTAL_HZ / 1000, Math.round(tscHz / 1000), CRYSTAL_HZ, 0]),
+    leaf(0x16, [Math.round(tscHz / 1e6), Math.round(tscHz / 1e6), 100, 0]),
     leaf(0x80000000, [MAX_EXTENDED_LEAF, 0, 0, 0]),
     leaf(0x80000001, [0, 0, bits(0x80000001, 0, 'ecx'), bits(0x80000001, 0, 'edx')]),
     text(0x80000002, CPU_BRAND, 0),
@@ -176,9 +179,57 @@ export function cpuidEntries(options: CpuidOptions = DEFAULT_CPUID_OPTIONS): Cpu
   ];
 }
 
+/** Registers that are sets of features: leaf, subleaf, register. */
+export const FEATURE_WORDS: readonly (readonly [number, number, CpuidRegister])[] = [
+  [1, 0, 'ecx'],
+  [1, 0, 'edx'],
+  [7, 0, 'ebx'],
+  [7, 0, 'ecx'],
+  [7, 0, 'edx'],
+  [0xd, 1, 'eax'],
+  [0x80000001, 0, 'ecx'],
+  [0x80000001, 0, 'edx'],
+  [0x80000007, 0, 'edx'],
+];
+
+export function findEntry(table: readonly CpuidEntry[], number: number, index: number): CpuidEntry | undefined {
+  return table.find((entry) => entry.leaf === number && (entry.subleaf ?? 0) === index);
+}
+
+/** A table with only those features that `other` has as well. */
+export function commonFeatures(table: readonly CpuidEntry[], other: readonly CpuidEntry[]): CpuidEntry[] {
+  return table.map((entry) => {
+    const words = FEATURE_WORDS.filter(([number, index]) => entry.leaf === number && (entry.subleaf ?? 0) === index);
+    const common = words.map(([number, index, name]) => {
+      const theirs = findEntry(other, number, index)?.[name] ?? 0;
+      return [name, (entry[name] & theirs) >>> 0] as const;
+    });
+    return { ...entry, ...Object.fromEntries(common) };
+  });
+}
+
+/** Names of the features that `table` has and `other` has not. */
+export function featuresBeyond(table: readonly CpuidEntry[], other: readonly CpuidEntry[]): string[] {
+  return FEATURE_WORDS.flatMap(([number, index, name]) => {
+    const mine = findEntry(table, number, index)?.[name] ?? 0;
+    const more = mine & ~(findEntry(other, number, index)?.[name] ?? 0);
+    return Array.from({ length: 32 }, (_, bit) => bit)
+      .filter((bit) => ((more >>> bit) & 1) !== 0)
+      .map((bit) => {
+        const row = CPUID_FEATURES.find(
+          (f) => f.leaf === number && f.subleaf === index && f.register === name && f.bit === bit,
+        );
+        return row?.name ?? `CPUID.${number.toString(16).toUpperCase()}H:${name.toUpperCase()}[${bit}]`;
+      });
+  });
+}
+
 /** Writes the table and PHYSICAL_BITS into a vCPU's state; `view` covers the VM's linear memory. */
-export function writeCpuidTable(view: DataView, options: CpuidOptions = DEFAULT_CPUID_OPTIONS): void {
-  const entries = cpuidEntries(options);
+export function writeCpuidTable(
+  view: DataView,
+  options: CpuidOptions = DEFAULT_CPUID_OPTIONS,
+  entries: readonly CpuidEntry[] = cpuidEntries(options),
+): void {
   if (entries.length > CPUID_CAPACITY) throw new RangeError(`CPUID table of ${entries.length} entries`);
   view.setUint32(CPU_BASE + PHYSICAL_BITS, options.physicalBits, true);
   view.setUint32(CPU_BASE + CPUID_COUNT, entries.length, true);
