@@ -214,6 +214,11 @@ export class Chipset {
     return slot;
   }
 
+  /** Where firmware put the ACPI registers; 0: nowhere. */
+  get pmBase(): number {
+    return this.#piix4.pmBase;
+  }
+
   /** The host's NMI button, through LINT1 of every local APIC. */
   injectNmi(): void {
     if (this.#rtc.nmiDisabled) return;

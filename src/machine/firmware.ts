@@ -1,11 +1,12 @@
 /** What the machine tells its firmware through fw_cfg: memory, tables, boot order, and a kernel to start. */
-import type { FwCfg } from '../device/chipset/fw-cfg.js';
+import { PM_BASE } from '../spec/acpi.js';
 import * as fw from '../spec/fw-cfg.js';
 import { COM_PORTS } from '../spec/uart-16550.js';
 import { linuxItems } from './boot/firmware-linux.js';
+import type { Chipset } from './chipset.js';
 import type { MachineOptions } from './machine.js';
 import { E820_RAM } from './memory-layout.js';
-import { acpiFiles } from './tables/acpi-loader.js';
+import { type AcpiFiles, acpiFiles } from './tables/acpi-loader.js';
 import { smbiosTables } from './tables/smbios.js';
 
 export interface FirmwareFacts {
@@ -18,7 +19,8 @@ export interface FirmwareFacts {
 const E820_ENTRY_SIZE = 20;
 
 /** Throws TrapezeError for a kernel or initrd that firmware cannot start. */
-export function offerToFirmware(fwCfg: FwCfg, facts: FirmwareFacts, options: MachineOptions): void {
+export function offerToFirmware(chipset: Chipset, facts: FirmwareFacts, options: MachineOptions): void {
+  const { fwCfg } = chipset;
   const { ramSizeBytes, vcpus } = facts;
   fwCfg.addItem(fw.FW_CFG_RAM_SIZE, number(ramSizeBytes, 8));
   fwCfg.addItem(fw.FW_CFG_NO_GRAPHIC, number(1, 2));
@@ -27,10 +29,11 @@ export function offerToFirmware(fwCfg: FwCfg, facts: FirmwareFacts, options: Mac
   fwCfg.addItem(fw.FW_CFG_BOOT_MENU, number(0, 2));
 
   fwCfg.addFile(fw.FILE_E820, e820Entry(0, ramSizeBytes, E820_RAM));
-  const acpi = acpiFiles(facts);
-  fwCfg.addFile(fw.FILE_ACPI_TABLES, acpi.tables);
-  fwCfg.addFile(fw.FILE_ACPI_RSDP, acpi.rsdp);
-  fwCfg.addFile(fw.FILE_TABLE_LOADER, acpi.loader);
+  // Read after the firmware has moved the power management registers where it wants them.
+  const acpi = (): AcpiFiles => acpiFiles({ ...facts, pmBase: chipset.pmBase || PM_BASE });
+  fwCfg.addLiveFile(fw.FILE_ACPI_TABLES, () => acpi().tables);
+  fwCfg.addFile(fw.FILE_ACPI_RSDP, acpi().rsdp);
+  fwCfg.addFile(fw.FILE_TABLE_LOADER, acpi().loader);
   const smbios = smbiosTables({ vcpus, ramSizeBytes }, 0);
   fwCfg.addFile(fw.FILE_SMBIOS_ANCHOR, smbios.anchor);
   fwCfg.addFile(fw.FILE_SMBIOS_TABLES, smbios.tables);

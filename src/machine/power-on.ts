@@ -19,7 +19,7 @@ export function powerOn(ram: Uint8Array, chipset: Chipset, facts: PowerOnFacts, 
   const { vcpus, serialPorts } = facts;
   const tables = { vcpus, serialPorts, hpet: true, ramSizeBytes: ram.length };
   if (options.firmware !== undefined) {
-    offerToFirmware(chipset.fwCfg, tables, options);
+    offerToFirmware(chipset, tables, options);
     return resetState();
   }
   writeBiosDataArea(ram);

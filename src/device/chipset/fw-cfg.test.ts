@@ -53,3 +53,19 @@ test('DMA reads into guest memory and reports errors', () => {
   assert.equal(run(2, 0xffffffff, 0), 1, 'absurd length');
   assert.equal(run(0x10, 1, 0), 1, 'writes are refused');
 });
+
+test('a live file is made when it is selected, and keeps its key', () => {
+  const fwCfg = new FwCfg();
+  let value = 1;
+  fwCfg.addLiveFile('live', () => Uint8Array.of(value, value + 1));
+  value = 5;
+  assert.deepEqual(readBytes(fwCfg, 0x20, 2), [5, 6]);
+  value = 9;
+  const saved = fwCfg.save();
+  assert.deepEqual([fwCfg.ports.read(1, 1, 0), fwCfg.ports.read(1, 1, 0)], [0, 0]);
+  fwCfg.restore({ ...saved, offset: 1 });
+  assert.equal(fwCfg.ports.read(1, 1, 0), 10);
+  // A plain file of the same name takes its place.
+  assert.equal(fwCfg.addFile('live', Uint8Array.of(7)), 0x20);
+  assert.deepEqual(readBytes(fwCfg, 0x20, 2), [7, 0]);
+});

@@ -19,6 +19,8 @@ const DMA_LIMIT = 64 << 20;
 export class FwCfg implements Device<FwCfgState> {
   readonly #memory: DmaMemory | undefined;
   readonly #items = new Map<number, Uint8Array>();
+  /** Items that are made anew whenever they are selected; their size stays. */
+  readonly #live = new Map<number, () => Uint8Array>();
   readonly #files: { readonly name: string; readonly key: number; readonly size: number }[] = [];
   #key = 0;
   #offset = 0;
@@ -39,8 +41,13 @@ export class FwCfg implements Device<FwCfgState> {
     this.#items.set(key & spec.FW_CFG_KEY_MASK, data);
   }
 
-  /** A named item, listed in the directory. A second one of the same name replaces the first. */
-  addFile(name: string, data: Uint8Array): void {
+  /** A file whose contents depend on what firmware has done by the time it is selected, but whose size does not. */
+  addLiveFile(name: string, make: () => Uint8Array): void {
+    this.#live.set(this.addFile(name, make()), make);
+  }
+
+  /** A named item, listed in the directory. A second one of the same name replaces the first. Gives its key. */
+  addFile(name: string, data: Uint8Array): number {
     if (name.length >= spec.FW_CFG_FILE_NAME_SIZE) throw new RangeError(`fw_cfg name ${name} is too long`);
     const existing = this.#files.findIndex((file) => file.name === name);
     const key = existing >= 0 ? this.#files[existing].key : spec.FW_CFG_FILE_FIRST + this.#files.length;
@@ -48,7 +55,9 @@ export class FwCfg implements Device<FwCfgState> {
     if (existing >= 0) this.#files[existing] = entry;
     else this.#files.push(entry);
     this.#items.set(key, data);
+    this.#live.delete(key);
     this.#writeDirectory();
+    return key;
   }
 
   reset(): void {
@@ -84,7 +93,7 @@ export class FwCfg implements Device<FwCfgState> {
 
   restore(state: FwCfgState): void {
     checkState(state, STATE);
-    this.#key = state.key;
+    this.#select(state.key);
     this.#offset = state.offset;
     this.#dmaHigh = state.dmaHigh;
   }
@@ -96,6 +105,8 @@ export class FwCfg implements Device<FwCfgState> {
   #select(key: number): void {
     this.#key = key & spec.FW_CFG_KEY_MASK;
     this.#offset = 0;
+    const make = this.#live.get(this.#key);
+    if (make !== undefined) this.#items.set(this.#key, make());
   }
 
   /** Past the end of an item, and in absent items, zeroes. */

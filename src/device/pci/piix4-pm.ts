@@ -72,11 +72,17 @@ export class Piix4Pm {
     this.update();
   }
 
+  /** Where firmware put the power management registers; 0: nowhere. */
+  get pmBase(): number {
+    const { config } = this.function;
+    const isOn = (config.read(spec.PIIX4_PMREGMISC, 1) & spec.PMREGMISC_IO_ENABLE) !== 0;
+    return isOn ? config.read(spec.PIIX4_PMBASE, 4) & 0xffc0 : 0;
+  }
+
   /** Follows the base registers. */
   update(): void {
     const { config } = this.function;
-    const acpiOn = (config.read(spec.PIIX4_PMREGMISC, 1) & spec.PMREGMISC_IO_ENABLE) !== 0;
-    this.#acpi.moveTo(acpiOn ? config.read(spec.PIIX4_PMBASE, 4) & 0xffc0 : 0);
+    this.#acpi.moveTo(this.pmBase);
     const smbusOn = (config.read(spec.PIIX4_SMBHSTCFG, 1) & spec.SMBHSTCFG_ENABLE) !== 0;
     this.#smbus.moveTo(smbusOn ? config.read(spec.PIIX4_SMBBASE, 4) & 0xfff0 : 0);
   }

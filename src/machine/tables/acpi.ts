@@ -17,6 +17,8 @@ export interface AcpiOptions {
   readonly serialPorts: number;
   /** True when the machine has an HPET. */
   readonly hpet: boolean;
+  /** Where the power management registers are; default where they are without firmware. */
+  readonly pmBase?: number;
 }
 
 const RSDP_ADDRESS = 0xf0000;
@@ -125,7 +127,7 @@ export function layOutAcpiTables(options: AcpiOptions, base: number): AcpiLayout
   };
   const facs = place(buildFacs(), [], ACPI_ALIGNMENT);
   const dsdt = placeTable(table('DSDT', 2, dsdtBody(options)));
-  const fadt = placeTable(buildFadt(base + facs, base + dsdt), [FADT_FACS, FADT_DSDT, FADT_X_DSDT]);
+  const fadt = placeTable(buildFadt(base + facs, base + dsdt, options.pmBase), [FADT_FACS, FADT_DSDT, FADT_X_DSDT]);
   const tables = [fadt, placeTable(buildMadt(options.vcpus))];
   if (options.hpet) tables.push(placeTable(buildHpet()));
   const index = (signature: string, size: 4 | 8): number => {
@@ -173,10 +175,10 @@ function buildFacs(): number[] {
 }
 
 /** "Fixed ACPI Description Table", revision 3. */
-function buildFadt(facs: number, dsdt: number): number[] {
-  const pm1Event = pm.PM_BASE + pm.PM1_STATUS_OFFSET;
-  const pm1Control = pm.PM_BASE + pm.PM1_CONTROL_OFFSET;
-  const pmTimer = pm.PM_BASE + pm.PM_TIMER_OFFSET;
+function buildFadt(facs: number, dsdt: number, pmBase: number = pm.PM_BASE): number[] {
+  const pm1Event = pmBase + pm.PM1_STATUS_OFFSET;
+  const pm1Control = pmBase + pm.PM1_CONTROL_OFFSET;
+  const pmTimer = pmBase + pm.PM_TIMER_OFFSET;
   const body = new TableWriter()
     .add(facs, 4)
     .add(dsdt, 4)
