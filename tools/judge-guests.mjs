@@ -1,8 +1,8 @@
 // Boots Debian's kernels, unmodified, in Trapeze and in QEMU's TCG, runs a few commands in the shell of each, powers it off,
 // and names every complaint in our kernel's log that QEMU's log does not have.
 //   node tools/judge-guests.mjs [GUEST...] [--guests DIR] [--dist DIR] [--keep DIR] [--all] [--no-qemu] [--timeout SECONDS]
-// --guests: where vmlinuz, vmlinux, vmlinuz-amd64, vmlinuz-rt, vmlinuz-686, vmlinuz-686-pae, initrd.cpio, initrd-i386.cpio and
-// bios-256k.bin are; default: the image cache.
+// --guests: where vmlinuz, vmlinux, vmlinuz-amd64, vmlinuz-rt, vmlinuz-686, vmlinuz-686-pae, initrd.cpio,
+// initrd-i386.cpio, bios-256k.bin and OVMF.fd are; default: the image cache.
 // --keep: write both logs there. --all: print every line that differs in kind, complaint or not.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,6 +26,8 @@ const GUESTS = [
   // Under SeaBIOS by the real-mode entry, as QEMU always starts them.
   { name: 'cloud-bios', kernel: 'vmlinuz', initrd: 'initrd.cpio', firmware: 'bios-256k.bin' },
   { name: '686-bios', kernel: 'vmlinuz-686', initrd: 'initrd-i386.cpio', is32: true, firmware: 'bios-256k.bin' },
+  // By the EFI entry; QEMU starts the same ROM.
+  { name: 'cloud-uefi', kernel: 'vmlinuz', initrd: 'initrd.cpio', firmware: 'OVMF.fd' },
 ];
 
 /** Command, and what its output must be where that is known. */

@@ -14,6 +14,8 @@ export interface ImageSpec {
   /** Debian package; a metapackage is resolved to the newest real one. */
   readonly package: string;
   readonly architecture: 'amd64' | 'i386';
+  /** The ROM's path in a package of firmware. */
+  readonly rom?: string;
 }
 
 export const IMAGES: readonly ImageSpec[] = [
@@ -68,10 +70,19 @@ export const IMAGES: readonly ImageSpec[] = [
   },
   {
     name: 'seabios',
-    summary: 'firmware for --firmware',
+    summary: 'a BIOS for --firmware',
     kind: 'firmware',
     package: 'seabios',
     architecture: 'amd64',
+    rom: 'usr/share/seabios/bios-256k.bin',
+  },
+  {
+    name: 'ovmf',
+    summary: 'a UEFI firmware for --firmware',
+    kind: 'firmware',
+    package: 'ovmf',
+    architecture: 'amd64',
+    rom: 'usr/share/ovmf/OVMF.fd',
   },
 ];
 

@@ -10,6 +10,7 @@ const IMAGES = {
   'vmlinuz-686': 'debian-686',
   'vmlinuz-686-pae': 'debian-686-pae',
   'bios-256k.bin': 'seabios',
+  'OVMF.fd': 'ovmf',
   'initrd.cpio': 'busybox',
   'initrd-i386.cpio': 'busybox-i386',
 };

@@ -73,19 +73,38 @@ test('SeaBIOS finds no bootable device', { skip: bios.skip, timeout: 60_000 }, a
   assert.match(serial, /SeaBIOS/);
 });
 
-for (const [name, kernel, initrd, machineName] of [
-  ['64-bit', 'vmlinuz', 'initrd.cpio', 'x86_64'],
-  ['32-bit', 'vmlinuz-686', 'initrd-i386.cpio', 'i686'],
+for (const { what, rom, kernel, initrd, machine, log } of [
+  {
+    what: 'SeaBIOS starts a 64-bit Linux by its real-mode entry',
+    rom: 'bios-256k.bin',
+    kernel: 'vmlinuz',
+    initrd: 'initrd.cpio',
+    machine: 'x86_64',
+    log: /^ACPI: RSDP 0x0*F[0-9A-F]{4} /i,
+  },
+  {
+    what: 'SeaBIOS starts a 32-bit Linux by its real-mode entry',
+    rom: 'bios-256k.bin',
+    kernel: 'vmlinuz-686',
+    initrd: 'initrd-i386.cpio',
+    machine: 'i686',
+    log: /^ACPI: RSDP 0x0*F[0-9A-F]{4} /i,
+  },
+  {
+    what: 'OVMF starts a 64-bit Linux by its EFI entry',
+    rom: 'OVMF.fd',
+    kernel: 'vmlinuz',
+    initrd: 'initrd.cpio',
+    machine: 'x86_64',
+    log: /^efi: .*ACPI 2\.0=0x/,
+  },
 ]) {
-  const guest = await open('bios-256k.bin', kernel, initrd);
-  test(`SeaBIOS starts a ${name} Linux by its real-mode entry`, {
-    skip: guest.skip,
-    timeout: 2 * BOOT_MS,
-  }, async () => {
+  const { files, skip } = await open(rom, kernel, initrd);
+  test(what, { skip, timeout: 2 * BOOT_MS }, async () => {
     const visited = await bootTrapeze({
-      firmware: guest.files[0],
-      kernel: guest.files[1],
-      initrd: guest.files[2],
+      firmware: files[0],
+      kernel: files[1],
+      initrd: files[2],
       append: 'console=ttyS0 loglevel=8',
       memoryMiB: 256,
       timeoutMs: 2 * BOOT_MS,
@@ -93,14 +112,17 @@ for (const [name, kernel, initrd, machineName] of [
     try {
       await visited.console.waitForShell(BOOT_MS);
       await visited.console.run('dmesg -n 1', BOOT_MS);
-      assert.equal((await visited.console.run('uname -m', BOOT_MS)).output, `${machineName}\n`);
+      assert.equal((await visited.console.run('uname -m', BOOT_MS)).output, `${machine}\n`);
       const lines = kernelLines((await visited.console.run('dmesg', BOOT_MS)).output);
-      // The memory map and the tables are the firmware's.
-      assert.ok(
-        lines.some((line) => /BIOS-e820: .* reserved/.test(line)),
-        lines.slice(0, 30).join('\n'),
-      );
-      assert.ok(lines.some((line) => /ACPI: RSDP 0x0*F[0-9A-F]{4} /i.test(line)));
+      const said = (pattern) =>
+        assert.ok(
+          lines.some((line) => pattern.test(line.replace(/^\[[^\]]*\] /, ''))),
+          `${pattern}\n${lines.slice(0, 60).join('\n')}`,
+        );
+      // The memory map is the firmware's, the tables are ours where it put them.
+      said(/^BIOS-e820: .* reserved/);
+      said(/^ACPI: DSDT .*TRAPEZ/);
+      said(log);
       visited.console.type('poweroff -f\n');
       assert.equal((await visited.ended).reason, 'power-off');
     } finally {

@@ -32,6 +32,10 @@ export async function bootQemu(guest) {
     '-append',
     guest.append,
   );
+  if (guest.firmware !== undefined) {
+    writeFileSync(join(directory, 'firmware'), guest.firmware);
+    args.push('-bios', join(directory, 'firmware'));
+  }
   if (guest.initrd !== undefined) {
     writeFileSync(join(directory, 'initrd'), guest.initrd);
     args.push('-initrd', join(directory, 'initrd'));

@@ -15,7 +15,7 @@ import { runProgram } from './process.js';
 export const KERNEL_FILE = 'vmlinuz';
 export const BUSYBOX_FILE = 'busybox';
 export const INITRD_FILE = 'initrd.cpio';
-export const FIRMWARE_FILE = 'bios-256k.bin';
+export const FIRMWARE_FILE = 'firmware.rom';
 /** The file an image is there for. */
 export const MAIN_FILE: Readonly<Record<ImageKind, string>> = {
   kernel: KERNEL_FILE,
@@ -110,18 +110,18 @@ async function isWhole(cache: ImageCache, record: ImageRecord): Promise<boolean>
 
 async function unpack(spec: ImageSpec, packageFile: string): Promise<Record<string, Uint8Array>> {
   if (spec.kind === 'kernel') {
-    return { [KERNEL_FILE]: await pickFile(packageFile, /^boot\/vmlinuz-/, 'a kernel') };
+    return { [KERNEL_FILE]: await pickFile(packageFile, (path) => path.startsWith('boot/vmlinuz-'), 'a kernel') };
   }
   if (spec.kind === 'firmware') {
-    return { [FIRMWARE_FILE]: await pickFile(packageFile, /^usr\/share\/seabios\/bios-256k\.bin$/, 'a BIOS') };
+    return { [FIRMWARE_FILE]: await pickFile(packageFile, (path) => path === spec.rom, 'firmware') };
   }
-  const busybox = await pickFile(packageFile, /^(usr\/)?bin\/busybox$/, 'busybox');
+  const busybox = await pickFile(packageFile, (path) => /^(usr\/)?bin\/busybox$/.test(path), 'busybox');
   return { [BUSYBOX_FILE]: busybox, [INITRD_FILE]: buildBusyboxInitramfs(busybox) };
 }
 
 /** One file of a Debian package. dpkg-deb is there wherever apt is. */
-async function pickFile(packageFile: string, path: RegExp, what: string): Promise<Uint8Array> {
-  const picker = new TarPicker((name) => path.test(name));
+async function pickFile(packageFile: string, isIt: (path: string) => boolean, what: string): Promise<Uint8Array> {
+  const picker = new TarPicker(isIt);
   await runProgram('dpkg-deb', ['--fsys-tarfile', packageFile], { onOutput: (chunk) => picker.push(chunk) });
   if (picker.found !== undefined) return picker.found;
   throw new ImageSourceError(`${packageFile} holds no file for ${what}; use --kernel FILE --initrd FILE`);

@@ -46,7 +46,9 @@ function load(): Map<string, Uint8Array> {
         const { bytes } = file(first);
         const start = view.getUint32(64, true);
         const field = view.getUint32(60, true);
-        bytes[field] = (bytes[field] as number) - sum(bytes.subarray(start, start + view.getUint32(68, true)));
+        // SeaBIOS subtracts, OVMF overwrites.
+        assert.equal(bytes[field], 0);
+        bytes[field] = -sum(bytes.subarray(start, start + view.getUint32(68, true)));
         break;
       }
       default:

@@ -22,6 +22,10 @@ const RSDP_CHECKSUMS = [
 
 export function acpiFiles(options: AcpiOptions): AcpiFiles {
   const { bytes, pointers, tables, rsdt, xsdt } = layOutAcpiTables(options, 0);
+  const rsdp = Uint8Array.from(buildRsdp(rsdt, xsdt));
+  // Some firmware subtracts the sum from the field, some stores it there: zero suits both.
+  for (const { offset } of tables) bytes[offset + ACPI_CHECKSUM_OFFSET] = 0;
+  for (const { offset } of RSDP_CHECKSUMS) rsdp[offset] = 0;
   const script = new LoaderScript();
   script.allocate(fw.FILE_ACPI_RSDP, RSDP_ALIGNMENT, fw.LOADER_ZONE_FSEG);
   script.allocate(fw.FILE_ACPI_TABLES, ACPI_ALIGNMENT, fw.LOADER_ZONE_HIGH);
@@ -32,7 +36,7 @@ export function acpiFiles(options: AcpiOptions): AcpiFiles {
   script.pointer(fw.FILE_ACPI_RSDP, RSDP_RSDT, 4);
   script.pointer(fw.FILE_ACPI_RSDP, RSDP_XSDT, 8);
   for (const { offset, length } of RSDP_CHECKSUMS) script.checksum(fw.FILE_ACPI_RSDP, offset, 0, length);
-  return { tables: bytes, rsdp: Uint8Array.from(buildRsdp(rsdt, xsdt)), loader: script.bytes() };
+  return { tables: bytes, rsdp, loader: script.bytes() };
 }
 
 /** Entries: a command, then its operands; file names take 56 bytes. */
