@@ -1,6 +1,6 @@
 /** Writes the instructions of one function and allots its locals. */
 import { ByteWriter } from './byte-writer.js';
-import type { FunctionBody, WasmType } from './module.js';
+import type { BranchHint, FunctionBody, WasmType } from './module.js';
 import { OPCODE, VALUE_TYPE } from './opcodes.js';
 
 const MEMORY = {
@@ -15,6 +15,7 @@ const ACCESS: Record<'i32' | 'i64', Record<number, readonly [number, number]>> =
 
 export class Emitter {
   readonly code = new ByteWriter(512);
+  private readonly hints: BranchHint[] = [];
   private readonly parameters: readonly WasmType[];
   private readonly locals: WasmType[] = [];
   private readonly free: Record<WasmType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
@@ -120,8 +121,13 @@ export class Emitter {
   loop(): void {
     this.open(0x03);
   }
-  if(result?: WasmType): void {
+  /** `expected`: what the condition nearly always is. */
+  if(result?: WasmType, expected?: boolean): void {
+    this.hint(expected);
     this.open(0x04, result);
+  }
+  private hint(expected: boolean | undefined): void {
+    if (expected !== undefined) this.hints.push({ offset: this.code.length, taken: expected });
   }
   else(): void {
     this.code.u8(0x05);
@@ -174,6 +180,6 @@ export class Emitter {
       if (last !== undefined && last.type === t) last.count++;
       else locals.push({ count: 1, type: t });
     }
-    return { type, locals, code: this.code };
+    return { type, locals, code: this.code, hints: this.hints };
   }
 }

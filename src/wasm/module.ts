@@ -9,6 +9,13 @@ export interface Signature {
   readonly results: readonly WasmType[];
 }
 
+/** An `if` or `br_if` that nearly always goes one way. */
+export interface BranchHint {
+  /** Of the instruction in `code`. */
+  readonly offset: number;
+  readonly taken: boolean;
+}
+
 export interface FunctionBody {
   /** Index of its type in the module. */
   readonly type: number;
@@ -16,6 +23,8 @@ export interface FunctionBody {
   readonly locals: readonly { readonly count: number; readonly type: WasmType }[];
   /** Instructions, with the closing `end`. */
   readonly code: ByteWriter;
+  /** In order of offset. */
+  readonly hints?: readonly BranchHint[];
 }
 
 const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
@@ -140,20 +149,50 @@ export class ModuleBuilder {
         for (const f of functions) w.u32(f);
       }
     });
-    section(SECTION.code, this.functions.length, (w) => {
-      for (const { locals, code } of this.functions) {
-        const body = new ByteWriter(code.length + 32);
-        body.u32(locals.length);
-        for (const { count, type } of locals) {
-          body.u32(count);
-          body.u8(VALUE_TYPE[type]);
-        }
-        body.append(code.bytes, code.length);
-        w.sized(body);
+    const bodies = this.functions.map(({ locals, code }) => {
+      const body = new ByteWriter(code.length + 32);
+      body.u32(locals.length);
+      for (const { count, type } of locals) {
+        body.u32(count);
+        body.u8(VALUE_TYPE[type]);
       }
+      const start = body.length;
+      body.append(code.bytes, code.length);
+      return { body, start };
+    });
+    this.hintSection(
+      out,
+      bodies.map(({ start }) => start),
+    );
+    section(SECTION.code, bodies.length, (w) => {
+      for (const { body } of bodies) w.sized(body);
     });
     if (this.names.length > 0) this.nameSection(out);
     return out.finish();
+  }
+
+  /**
+   * Custom section "metadata.code.branch_hint": by function, offsets from the start of its body and the expected way.
+   * WebAssembly proposal "Branch Hinting", "Binary Format".
+   */
+  private hintSection(out: ByteWriter, starts: readonly number[]): void {
+    const hinted = this.functions.filter(({ hints }) => hints !== undefined && hints.length > 0).length;
+    if (hinted === 0) return;
+    const content = new ByteWriter(4096);
+    content.name('metadata.code.branch_hint');
+    content.u32(hinted);
+    for (const [n, { hints }] of this.functions.entries()) {
+      if (hints === undefined || hints.length === 0) continue;
+      content.u32(this.importedFunctions + n);
+      content.u32(hints.length);
+      for (const { offset, taken } of hints) {
+        content.u32((starts[n] as number) + offset);
+        content.u8(1);
+        content.u8(taken ? 1 : 0);
+      }
+    }
+    out.u8(0);
+    out.sized(content);
   }
 
   /** Custom section "name", subsection 1: function names in order of index. */

@@ -263,7 +263,7 @@ export abstract class Lowering {
     e.tee(delta);
     e.i64(BigInt(4097 - size));
     e.op('i64.lt_u');
-    e.if(result);
+    e.if(result, true);
     e.get(delta);
     e.op('i32.wrap_i64');
     e.get(slot);
@@ -322,7 +322,7 @@ export abstract class Lowering {
     const e = this.emit;
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + S.STATUS);
-    e.if();
+    e.if(undefined, false);
     this.sideExit();
     e.end();
   }

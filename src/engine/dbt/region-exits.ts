@@ -23,7 +23,7 @@ export abstract class RegionExits extends RegionState {
     e.get(this.rip);
     e.store('i64', 8, S.CPU_BASE + S.RIP);
     e.get(this.status);
-    e.if();
+    e.if(undefined, false);
     e.get(this.status);
     e.return();
     e.end();
@@ -34,7 +34,7 @@ export abstract class RegionExits extends RegionState {
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
     e.op('i32.or');
-    e.if();
+    e.if(undefined, false);
     e.i32(S.STATUS_BUDGET);
     e.return();
     e.end();

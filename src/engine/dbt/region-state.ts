@@ -313,7 +313,7 @@ export abstract class RegionState extends Lowering {
     this.setRip(this.insn.offset);
     this.callRoutine(s.name, s.args);
     e.tee(this.status);
-    e.if();
+    e.if(undefined, false);
     if (s.ends) {
       e.get(this.status);
       e.i32(S.STATUS_MISS);

@@ -122,7 +122,7 @@ export class RegionLowering extends RegionExits {
       e.i32(0);
       e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
       e.op('i32.or');
-      e.if();
+      e.if(undefined, false);
       this.leaveWith(() => e.i32(S.STATUS_BUDGET), offset);
       e.end();
       e.br(this.labels.get(to) as number);
