@@ -6,7 +6,14 @@ import { decode } from '../../x86/decode/decoder.js';
 import { BASE_RIP, type CodeSize, type Insn, type MemoryOperand, NO_REGISTER, type Operand } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
-import { HANDLER_CLOSE, HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, type Interpreter } from './interpreter.js';
+import {
+  FIRST_REGION,
+  HANDLER_CLOSE,
+  HANDLER_HEADER,
+  HANDLER_INVALID,
+  HANDLER_LOOKUP,
+  type Interpreter,
+} from './interpreter.js';
 import * as R from './record.js';
 
 const PAGE = 4096;
@@ -32,9 +39,15 @@ export interface Block {
   readonly instructions: number;
 }
 
-/** A compiled region: which bytes of its page it was made of, and the block whose header leads into it. */
-export interface RegionEntry {
-  readonly entry: Block;
+/** A compiled region: which bytes of its page it was made of, and the blocks whose headers lead into it. */
+export interface CompiledRegion {
+  readonly key: number;
+  /** By number of the entry; undefined where the block has gone. */
+  readonly entries: readonly (Block | undefined)[];
+  /** Page offsets of all its blocks. */
+  readonly offsets: ReadonlySet<number>;
+  /** How often it was made again for another entry. */
+  readonly generation: number;
   /** Page frame. */
   readonly frame: number;
   /** 64-byte chunks of the page it depends on, as two 32-bit masks. */
@@ -47,7 +60,7 @@ interface Page {
   readonly starts: Map<number, Block>;
   /** All that lie in the page or reach into it. */
   readonly blocks: Set<Block>;
-  readonly regions: Set<RegionEntry>;
+  readonly regions: Set<CompiledRegion>;
 }
 
 export interface RuntimeCode {
@@ -69,7 +82,7 @@ export class BlockCache {
   private nextId = 1;
   private readonly crossing = new Uint8Array(MAX_INSTRUCTION_BYTES);
   /** Called when a region's code is gone. */
-  onRegionDropped: (region: RegionEntry) => void = () => {};
+  onRegionDropped: (region: CompiledRegion) => void = () => {};
   // Counters for statistics.
   made = 0;
   invalidated = 0;
@@ -310,9 +323,14 @@ export class BlockCache {
     }
   }
 
-  addRegion(region: RegionEntry): void {
+  addRegion(region: CompiledRegion): void {
     this.page(region.frame).regions.add(region);
-    this.i32[(region.entry.header + R.HANDLER) >> 2] = region.tableIndex;
+    for (const [number, entry] of region.entries.entries()) {
+      if (entry === undefined) continue;
+      const { header } = entry;
+      this.i32[(header + R.HANDLER) >> 2] = region.tableIndex;
+      this.i32[(header + R.HEADER_ENTRY) >> 2] = number;
+    }
     const at = (S.CODE_BITMAP + region.frame * 8) >> 2;
     this.i32[at] = (this.i32[at] as number) | region.chunks[0];
     this.i32[at + 1] = (this.i32[at + 1] as number) | region.chunks[1];
@@ -382,10 +400,23 @@ export class BlockCache {
     this.dropBlock(block);
   }
 
-  private dropRegion(region: RegionEntry): void {
+  /** The region of this mode that has a block at `gpa`. */
+  regionAt(gpa: number, key: number): CompiledRegion | undefined {
+    for (const region of this.pages.get(Math.floor(gpa / PAGE))?.regions ?? [])
+      if (region.key === key && region.offsets.has(gpa % PAGE)) return region;
+    return undefined;
+  }
+  /** True where the block's header leads into a region. */
+  isTranslated(block: Block): boolean {
+    return (this.i32[(block.header + R.HANDLER) >> 2] as number) >= FIRST_REGION;
+  }
+
+  dropRegion(region: CompiledRegion): void {
     this.pages.get(region.frame)?.regions.delete(region);
-    const header = region.entry.header;
-    if (this.i32[(header + R.HANDLER) >> 2] === region.tableIndex) {
+    for (const entry of region.entries) {
+      if (entry === undefined || !this.isAlive(entry)) continue;
+      const { header } = entry;
+      if (this.i32[(header + R.HANDLER) >> 2] !== region.tableIndex) continue;
       this.i32[(header + R.HANDLER) >> 2] = HANDLER_HEADER;
       this.i32[(header + R.HEADER_HEAT) >> 2] = 0;
     }

@@ -1,7 +1,7 @@
 /**
  * Structure of a region's control flow: reverse postorder, dominators, loop headers and merge points, so that it can be
  * written with WebAssembly's blocks and loops. Edges into the middle of a loop (irreducible control flow) are dropped:
- * they leave the region. Method: N. Ramsey, "Beyond Relooper: Recursive Translation of Unstructured Control Flow to
+ * the caller finds another way for them. Method: N. Ramsey, "Beyond Relooper: Recursive Translation of Unstructured Control Flow to
  * Structured Control Flow", ICFP 2022.
  */
 
@@ -19,20 +19,21 @@ export interface FlowStructure {
   readonly isMerge: readonly boolean[];
   /** Children in the dominator tree, in reverse postorder. */
   readonly dominated: readonly (readonly number[])[];
-  /** Edges (source * count + target) that must leave the region. */
+  /** Edges (source * count + target) that cannot be structured. */
   readonly dropped: ReadonlySet<number>;
 }
 
-export function analyse(graph: FlowGraph): FlowStructure {
+/** `labelled`: nodes that need a label of their own however many edges lead there. */
+export function analyse(graph: FlowGraph, labelled: readonly number[]): FlowStructure {
   const dropped = new Set<number>();
   for (;;) {
-    const structure = attempt(graph, dropped);
+    const structure = attempt(graph, dropped, labelled);
     if (structure !== undefined) return structure;
   }
 }
 
 /** Undefined after finding (and dropping) irreducible edges. */
-function attempt(graph: FlowGraph, dropped: Set<number>): FlowStructure | undefined {
+function attempt(graph: FlowGraph, dropped: Set<number>, labelled: readonly number[]): FlowStructure | undefined {
   const count = graph.successors.length;
   const successors = graph.successors.map((list, from) => list.filter((to) => !dropped.has(from * count + to)));
   const reversePostorder = postorder(successors).reverse();
@@ -54,6 +55,7 @@ function attempt(graph: FlowGraph, dropped: Set<number>): FlowStructure | undefi
     }
     isMerge[node] = forward > 1;
   }
+  for (const node of labelled) isMerge[node] = true;
   if (dropped.size > before) return undefined;
   const dominated: number[][] = Array.from({ length: count }, () => []);
   for (const node of reversePostorder) if (node !== 0) (dominated[idom[node] as number] as number[]).push(node);

@@ -1,72 +1,116 @@
 /**
- * The ways out of a region: the common exit that writes the locals back, links to other blocks, and the ring of return
- * addresses by which returns find their callers' links.
+ * The ways out of a region, each a block whose end is followed by what it does:
+ *
+ *   block $rip                      RIP known at run time: indirect jumps, returns, other pages
+ *     block $link                   a fixed offset of the same page, through a link of one word
+ *       block $status               back to the run loop with a status
+ *         (body)
+ *       end  store RIP, return status
+ *     end  follow the link
+ *   end  follow a link between pages, or look RIP up
+ *
+ * Registers and flags are stored before branching here. The ring of return addresses leads returns to the links of their
+ * callers.
  */
 import * as S from '../../x86/state.js';
+import type { FunctionIndex } from './lower.js';
 import * as R from './record.js';
 import { RegionState } from './region-state.js';
 
 /** Hands out the linear-memory words that link an exit to a block: of the same page, or (`between` pages) of any. */
 export type LinkSlot = (target: number, between: boolean) => number;
 
-/** Depth of the block whose end is the common way out. */
-export const EXIT = 1;
+/** Depths of the three blocks right after opening. */
+const TO_RIP = 1;
+const TO_LINK = 2;
+const TO_STATUS = 3;
 
 export abstract class RegionExits extends RegionState {
-  protected abstract readonly slot: LinkSlot;
+  private readonly slot: LinkSlot;
+  protected readonly rip: number;
+  protected readonly link: number;
+  /** Page offset that $status and $link go to. */
+  private readonly offset: number;
 
-  /** Behind the exit block: `status` nonzero returns it; else go to RIP, through the word `link` if that is not zero. */
-  protected epilogue(): void {
+  constructor(functions: FunctionIndex, key: number, slot: LinkSlot) {
+    super(functions, key);
+    this.slot = slot;
+    this.rip = this.emit.allocate('i64');
+    this.link = this.emit.allocate('i32');
+    this.offset = this.emit.allocate('i32');
+  }
+
+  /** `body` between the exits' blocks; it never falls through. */
+  protected withExits(body: () => void): void {
     const e = this.emit;
-    this.storeState();
-    e.i32(0);
-    e.get(this.rip);
-    e.store('i64', 8, S.CPU_BASE + S.RIP);
-    e.get(this.status);
-    e.if(undefined, false);
+    e.block();
+    e.block();
+    e.block();
+    body();
+    e.end();
+    this.storeBudget();
+    this.setRipAtOffset();
     e.get(this.status);
     e.return();
     e.end();
-    // A guest's loop may lead through several regions and have no back edge inside any: calls, returns, indirect jumps.
-    e.get(this.budget);
-    e.i32(0);
-    e.op('i32.lt_s');
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
-    e.op('i32.or');
+    this.followLink();
+    e.end();
+    this.followRip();
+  }
+
+  private followLink(): void {
+    const e = this.emit;
+    this.storeBudget();
+    // A guest's loop may lead through several regions and have no back edge inside any.
+    this.pushInterrupted();
     e.if(undefined, false);
+    this.setRipAtOffset();
     e.i32(S.STATUS_BUDGET);
     e.return();
     e.end();
     e.get(this.link);
-    e.if();
-    if (this.key & S.KEY_CODE64) this.followPages();
-    e.get(this.link);
     e.load('i32', 4, 0);
     e.tee(this.status);
-    e.if();
+    e.if(undefined, true);
     e.get(this.status);
     e.returnCall(this.functions('enter'));
     e.end();
-    e.end();
+    this.setRipAtOffset();
     e.get(this.link);
     e.call(this.functions('lookup'));
     this.follow();
   }
-  /** A link between pages (bit 0 set): followed if it is of this generation and mode; else left for `lookup`. */
-  protected followPages(): void {
+  private followRip(): void {
     const e = this.emit;
+    this.storeBudget();
+    e.i32(0);
+    e.get(this.rip);
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
+    this.pushInterrupted();
+    e.if(undefined, false);
+    e.i32(S.STATUS_BUDGET);
+    e.return();
+    e.end();
+    if (this.key & S.KEY_CODE64) {
+      e.get(this.link);
+      e.if(undefined, true);
+      this.followPages();
+      e.end();
+    }
     e.get(this.link);
-    e.i32(1);
-    e.op('i32.and');
-    e.if();
-    // The word at link - 1 is the header, behind it the generation.
+    e.call(this.functions('lookup'));
+    this.follow();
+  }
+  /** A link between pages is followed if it is of this generation and mode; else left for `lookup`. */
+  private followPages(): void {
+    const e = this.emit;
+    // Bit 0 of the link is set: the header is at link - 1, behind it the generation.
     e.get(this.link);
     e.i32(1);
     e.op('i32.sub');
     e.load('i32', 4, 0);
     e.tee(this.status);
-    e.if();
+    e.if(undefined, true);
     e.get(this.link);
     e.load('i32', 4, 3);
     e.i32(0);
@@ -77,7 +121,7 @@ export abstract class RegionExits extends RegionState {
     e.i32(this.key);
     e.op('i32.eq');
     e.op('i32.and');
-    e.if();
+    e.if(undefined, true);
     e.i32(0);
     e.get(this.rip);
     e.i64(-4096n);
@@ -87,15 +131,99 @@ export abstract class RegionExits extends RegionState {
     e.returnCall(this.functions('enter'));
     e.end();
     e.end();
-    e.get(this.link);
-    e.call(this.functions('lookup'));
-    this.follow();
-    e.end();
   }
-  protected get isUser(): boolean {
+  private get isUser(): boolean {
     return (this.key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK;
   }
 
+  /** Nonzero: the budget is used up, or another thread wants the vCPU. */
+  protected pushInterrupted(): void {
+    const e = this.emit;
+    e.get(this.budget);
+    e.i32(0);
+    e.op('i32.lt_s');
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
+    e.op('i32.or');
+  }
+
+  protected override follow(): void {
+    const e = this.emit;
+    e.tee(this.status);
+    e.if(undefined, true);
+    e.get(this.status);
+    e.returnCall(this.functions('enter'));
+    e.end();
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.STATUS);
+    e.return();
+  }
+
+  // ---- RIP ----
+  protected override ripAt(offset: number, size = 8): void {
+    this.ripBase();
+    this.emit.i64(BigInt(offset));
+    this.addToRip(size);
+  }
+  private setRipAtOffset(): void {
+    const e = this.emit;
+    e.i32(0);
+    this.ripBase();
+    e.get(this.offset);
+    e.op('i64.extend_i32_s');
+    this.addToRip(8);
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
+  }
+  private addToRip(size: number): void {
+    const e = this.emit;
+    e.op('i64.add');
+    const bytes = this.key & S.KEY_CODE64 ? 8 : Math.min(size, this.key & S.KEY_CODE32 ? 4 : 2);
+    if (bytes === 8) return;
+    e.i64((1n << BigInt(bytes * 8)) - 1n);
+    e.op('i64.and');
+  }
+
+  // ---- leaving ----
+  private storeAll(): void {
+    this.storeRegisters();
+    this.storeFlags();
+    this.countDown();
+  }
+  /** Goes to a page offset outside the region. */
+  protected leaveTo(offset: number, size = 8): void {
+    const e = this.emit;
+    const isNear = offset >= 0 && offset < 4096;
+    this.storeAll();
+    if (isNear && (size === 8 || (size === 4 && (this.key & S.KEY_CODE32) !== 0))) {
+      e.i32(this.slot(offset, false));
+      e.set(this.link);
+      e.i32(offset);
+      e.set(this.offset);
+      e.br(TO_LINK);
+      return;
+    }
+    this.ripAt(offset, size);
+    e.set(this.rip);
+    e.i32(!isNear && this.key & S.KEY_CODE64 ? this.slot(offset, true) | 1 : 0);
+    e.set(this.link);
+    e.br(TO_RIP);
+  }
+  /** Goes to the RIP in its local, by the link in its local. */
+  protected leaveToRip(): void {
+    this.storeAll();
+    this.emit.br(TO_RIP);
+  }
+  protected override leaveWith(status: () => void, offset: number): void {
+    const e = this.emit;
+    this.storeAll();
+    status();
+    e.set(this.status);
+    e.i32(offset);
+    e.set(this.offset);
+    e.br(TO_STATUS);
+  }
+
+  // ---- the ring of return addresses ----
   /** Notes where the call of this instruction will return to. */
   protected pushReturn(): void {
     if ((this.key & S.KEY_CODE64) === 0) return;
@@ -129,7 +257,7 @@ export abstract class RegionExits extends RegionState {
     e.load('i64', 8, S.RETURN_RING);
     e.get(this.rip);
     e.op('i64.eq');
-    e.if();
+    e.if(undefined, true);
     e.get(top);
     e.load('i32', 4, S.RETURN_RING + 8);
     e.set(this.link);
@@ -141,51 +269,5 @@ export abstract class RegionExits extends RegionState {
     e.op('i32.and');
     e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
     e.end();
-  }
-
-  protected override follow(): void {
-    const e = this.emit;
-    e.tee(this.status);
-    e.if();
-    e.get(this.status);
-    e.returnCall(this.functions('enter'));
-    e.end();
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.STATUS);
-    e.return();
-  }
-
-  protected override ripAt(offset: number, size = 8): void {
-    const e = this.emit;
-    e.get(this.ripBaseLocal);
-    e.i64(BigInt(offset));
-    e.op('i64.add');
-    const bytes = this.key & S.KEY_CODE64 ? 8 : Math.min(size, this.key & S.KEY_CODE32 ? 4 : 2);
-    if (bytes < 8) {
-      e.i64((1n << BigInt(bytes * 8)) - 1n);
-      e.op('i64.and');
-    }
-  }
-  /** Goes to a page offset outside the region. */
-  protected leaveTo(offset: number, size = 8): void {
-    const e = this.emit;
-    this.flushFlags();
-    this.ripAt(offset, size);
-    e.set(this.rip);
-    if (offset >= 0 && offset < 4096) e.i32(this.slot(offset, false));
-    else e.i32(this.key & S.KEY_CODE64 ? this.slot(offset, true) | 1 : 0);
-    e.set(this.link);
-    e.i32(0);
-    e.set(this.status);
-    e.br(EXIT);
-  }
-  protected override leaveWith(status: () => void, offset: number): void {
-    const e = this.emit;
-    this.flushFlags();
-    this.ripAt(offset);
-    e.set(this.rip);
-    status();
-    e.set(this.status);
-    e.br(EXIT);
   }
 }

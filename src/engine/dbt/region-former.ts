@@ -1,11 +1,16 @@
-/** Chooses what goes into a region: warm blocks of one page, reached from a hot one by direct jumps. */
+/**
+ * Chooses what goes into a region: warm blocks of one page that hot ones reach by jumps and calls, and where calls return
+ * to. Every block that control can come to from elsewhere is an entry, so that one region serves a whole function.
+ */
 import type { Insn } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
-import type { Block, BlockCache } from './block-cache.js';
+import type { BlockCache } from './block-cache.js';
 
 const PAGE = 4096;
-const MAX_BLOCKS = 48;
-const MAX_INSTRUCTIONS = 400;
+const MAX_BLOCKS = 96;
+const MAX_INSTRUCTIONS = 600;
+/** Return sites that a return inside the region compares with. */
+const MAX_RETURN_SITES = 6;
 
 export interface RegionInsn {
   readonly insn: Insn;
@@ -19,45 +24,67 @@ export interface RegionBlock {
   readonly insns: readonly RegionInsn[];
   /** Page offset behind the last instruction. */
   readonly end: number;
-  /** Page offsets of the blocks it can go to inside the region. */
+  /** Page offsets of the blocks it goes to by itself: jumps, calls, falling through. */
   readonly targets: readonly number[];
+  /** Page offset where control comes back behind a call or an instruction that leaves the region. */
+  readonly resumes: number | undefined;
+  readonly isCall: boolean;
 }
 
 export interface Region {
   readonly key: number;
   /** Guest physical address of the page. */
   readonly page: number;
-  /** Blocks; the first is the entry. */
   readonly blocks: readonly RegionBlock[];
+  /** Page offsets of blocks that can be entered from outside; the first is what the region was made for. */
+  readonly entries: readonly number[];
+  /** Page offsets behind calls inside the region: returns look here first. */
+  readonly returnSites: readonly number[];
 }
 
 /** Blocks entered fewer times than this stay outside. */
 const MIN_HEAT = 4;
 
-export function formRegion(cache: BlockCache, entry: Block): Region {
-  const page = entry.gpa - (entry.gpa % PAGE);
-  const chosen = choose(cache, page, entry);
+/** The region of the blocks at `seeds`, offsets in the page at `page`. */
+export function formRegion(cache: BlockCache, page: number, key: number, seeds: readonly number[]): Region {
+  const chosen = choose(cache, page, key, seeds);
   const starts = new Set(chosen);
-  return {
-    key: entry.key,
-    page,
-    blocks: chosen.map((offset) => cut(cache, page, entry.key, offset, starts)),
+  const blocks = chosen.map((offset) => cut(cache, page, key, offset, starts));
+  const entries = new Set(seeds.filter((seed) => starts.has(seed)));
+  const returnSites: number[] = [];
+  for (const { resumes, isCall, targets } of blocks) {
+    if (resumes !== undefined && starts.has(resumes)) entries.add(resumes);
+    if (!isCall) continue;
+    const callee = targets[0];
+    if (callee === undefined || !starts.has(callee)) continue;
+    entries.add(callee);
+    if (resumes !== undefined && starts.has(resumes)) returnSites.push(resumes);
+  }
+  const heat = (offset: number): number => {
+    const block = cache.find(page + offset, key);
+    return block === undefined ? 0 : cache.heat(block);
   };
+  returnSites.sort((a, b) => heat(b) - heat(a));
+  return { key, page, blocks, entries: [...entries], returnSites: returnSites.slice(0, MAX_RETURN_SITES) };
 }
 
-/** Page offsets of the blocks to include, breadth first from the entry. */
-function choose(cache: BlockCache, page: number, entry: Block): number[] {
-  const chosen = [entry.gpa % PAGE];
-  const seen = new Set(chosen);
+/** Page offsets of the blocks to include, breadth first. */
+function choose(cache: BlockCache, page: number, key: number, seeds: readonly number[]): number[] {
+  const seen = new Set(seeds);
+  const queue = [...seen];
+  const chosen: number[] = [];
   let instructions = 0;
-  for (let n = 0; n < chosen.length && chosen.length < MAX_BLOCKS && instructions < MAX_INSTRUCTIONS; n++) {
-    const block = cut(cache, page, entry.key, chosen[n] as number, new Set());
+  for (let n = 0; n < queue.length && queue.length < MAX_BLOCKS && instructions < MAX_INSTRUCTIONS; n++) {
+    const block = cut(cache, page, key, queue[n] as number, new Set());
+    // An instruction that crosses into the next page is a block of its own, and never translated.
+    if (block.insns.length === 0) continue;
+    chosen.push(block.offset);
     instructions += block.insns.length;
-    for (const target of block.targets) {
-      if (seen.has(target)) continue;
+    for (const target of [...block.targets, block.resumes]) {
+      if (target === undefined || seen.has(target)) continue;
       seen.add(target);
-      const known = cache.find(page + target, entry.key);
-      if (known !== undefined && cache.heat(known) >= MIN_HEAT) chosen.push(target);
+      const known = cache.find(page + target, key);
+      if (known !== undefined && cache.heat(known) >= MIN_HEAT) queue.push(target);
     }
   }
   return chosen;
@@ -67,25 +94,53 @@ function choose(cache: BlockCache, page: number, entry: Block): number[] {
 function cut(cache: BlockCache, page: number, key: number, start: number, starts: ReadonlySet<number>): RegionBlock {
   const insns: RegionInsn[] = [];
   let at = start;
-  let targets: number[] = [];
-  for (;;) {
-    if (at >= PAGE || insns.length >= MAX_INSTRUCTIONS) break;
+  const targets: number[] = [];
+  let resumes: number | undefined;
+  let isCall = false;
+  while (at < PAGE && insns.length < MAX_INSTRUCTIONS) {
     if (insns.length > 0 && starts.has(at)) {
-      targets = [at];
+      targets.push(at);
       break;
     }
     const insn = cache.decodeAt(page + at, key);
     if (insn === undefined) break;
     insns.push({ insn, offset: at });
     at += insn.length;
+    isCall = insn.mnemonic === 'call';
     const relative = insn.operands.find((op) => op.kind === 'rel');
     if (relative !== undefined && relative.kind === 'rel') {
-      // A call's target is not followed: it is another function.
-      if (insn.mnemonic !== 'call') targets.push(at + relative.disp);
-      if (!endsBlock(insn)) targets.push(at);
+      targets.push(at + relative.disp);
+      if (isCall) resumes = at;
+      else if (!endsBlock(insn)) targets.push(at);
       break;
     }
-    if (endsBlock(insn)) break;
+    if (endsBlock(insn)) {
+      if (!NEVER_RESUMES.has(insn.mnemonic)) resumes = at;
+      break;
+    }
   }
-  return { offset: start, insns, end: at, targets: targets.filter((t) => t >= 0 && t < PAGE) };
+  const isInside = (t: number): boolean => t >= 0 && t < PAGE;
+  return {
+    offset: start,
+    insns,
+    end: at,
+    targets: targets.filter(isInside),
+    resumes: resumes !== undefined && isInside(resumes) ? resumes : undefined,
+    isCall,
+  };
 }
+
+/** Behind these comes other code. */
+const NEVER_RESUMES = new Set([
+  'ret',
+  'retf',
+  'jmp',
+  'jmpf',
+  'iret',
+  'iretd',
+  'iretq',
+  'sysret',
+  'sysexit',
+  'ud',
+  'gp',
+]);

@@ -1,73 +1,72 @@
 /**
- * Lowers a region to one WebAssembly function: guest registers and lazy flags in locals, loops and merges structured,
- * one common way out that writes the locals back.
+ * Lowers a region to one WebAssembly function: guest registers in locals, loops and merges structured, calls and returns
+ * inside it as jumps. What the registers' locals and the flags are known to hold where paths meet (`arrive`):
  *
- *   block $exit
- *     (body: blocks and loops)
- *   end
- *   write back; RIP; chain to the next block, or return the status
+ *   in a loop            its registers in locals, those it writes not stored; flags in locals
+ *   elsewhere            nothing unstored; locals that hold their registers on every path; flags in memory
+ *   at the dispatch node nothing
  */
 import { constOf } from '../../ir/builder.js';
 import type { Statement, Value } from '../../ir/value.js';
 import type { FunctionBody } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
-import type { FlowGraph, FlowStructure } from './control-flow.js';
 import type { FunctionIndex } from './lower.js';
-import { EXIT, type LinkSlot, RegionExits } from './region-exits.js';
-import type { LiftedBlock } from './region-state.js';
+import * as R from './record.js';
+import { type LinkSlot, RegionExits } from './region-exits.js';
+import type { FlowNode, RegionFlow } from './region-flow.js';
+import type { Region } from './region-former.js';
+import type { LiftedBlock } from './region-registers.js';
+
+const DISPATCH = 0;
+/** The function's parameter. */
+const RECORD = 0;
 
 export class RegionLowering extends RegionExits {
-  private readonly blocks: readonly LiftedBlock[];
-  private readonly graph: FlowGraph;
-  private readonly flow: FlowStructure;
-  protected override readonly slot: LinkSlot;
+  private readonly region: Region;
+  private readonly flow: RegionFlow;
   private readonly handlerType: number;
-  /** Page offset -> block number. */
-  private readonly byOffset = new Map<number, number>();
+  /** Number of the landing that the dispatch node goes to. */
+  private readonly next: number;
   private node = 0;
   /** Depth right after opening the WebAssembly block or loop of a node. */
   private readonly labels = new Map<number, number>();
+  /** Registers cached on every path that came to a merge so far. */
+  private readonly cachedAt = new Map<number, number>();
 
-  constructor(
-    functions: FunctionIndex,
-    handlerType: number,
-    key: number,
-    blocks: readonly LiftedBlock[],
-    graph: FlowGraph,
-    flow: FlowStructure,
-    slot: LinkSlot,
-  ) {
-    super(functions, key, blocks);
-    this.blocks = blocks;
-    this.graph = graph;
+  constructor(functions: FunctionIndex, handlerType: number, region: Region, flow: RegionFlow, slot: LinkSlot) {
+    super(functions, region.key, slot);
+    this.region = region;
     this.flow = flow;
-    this.slot = slot;
     this.handlerType = handlerType;
-    for (const [n, block] of blocks.entries()) this.byOffset.set(block.offset, n);
+    this.next = this.emit.allocate('i32');
   }
 
-  region(): FunctionBody {
+  lower(): FunctionBody {
     const e = this.emit;
-    this.loadState();
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.BUDGET);
-    e.set(this.budget);
-    e.i32(0);
-    e.load('i64', 8, S.CPU_BASE + S.RIP_BASE);
-    e.set(this.ripBaseLocal);
-    e.block();
-    this.tree(0);
-    e.end();
-    this.epilogue();
+    this.loadBudget();
+    if (this.hasDispatch) {
+      e.get(RECORD);
+      e.load('i32', 4, R.HEADER_ENTRY);
+      e.set(this.next);
+    }
+    if (this.flow.structure.isLoopHeader[0]) {
+      this.arrive(0);
+      this.begin(0);
+    }
+    this.withExits(() => this.tree(0));
     return e.finish(this.handlerType);
   }
+  private get hasDispatch(): boolean {
+    return this.flow.nodes[DISPATCH]?.kind === 'dispatch';
+  }
+
   // ---- control flow ----
   private tree(node: number): void {
     const e = this.emit;
-    const { isLoopHeader, isMerge, dominated } = this.flow;
+    const { isLoopHeader, isMerge, dominated } = this.flow.structure;
+    const isLoop = isLoopHeader[node] || (this.hasDispatch && node === DISPATCH);
     const merges = (dominated[node] as readonly number[]).filter((n) => isMerge[n]);
-    if (isLoopHeader[node]) {
-      this.flags = 'locals';
+    if (isLoop) {
       e.loop();
       this.labels.set(node, e.depth);
     }
@@ -79,20 +78,61 @@ export class RegionLowering extends RegionExits {
     this.body(node);
     for (const merge of merges) {
       e.end();
-      this.flags = 'locals';
+      this.begin(merge);
       this.tree(merge);
     }
-    if (isLoopHeader[node]) e.end();
+    if (isLoop) e.end();
   }
 
-  private body(node: number): void {
-    const block = this.blocks[node] as LiftedBlock;
+  /** What is known where the paths to a labelled node have met. */
+  private begin(node: number): void {
+    const loop = this.flow.loops[node];
+    this.cached = this.cachedAt.get(node) ?? 0;
+    this.dirty = 0;
+    this.pending = 0;
+    this.dropFlags('memory');
+    if (loop === undefined) return;
+    if (this.flow.structure.isLoopHeader[node]) this.cached = loop.used;
+    this.dirty = loop.written;
+    if (!this.flow.flagsAreDead[node]) this.flags = 'locals';
+  }
+  /** Makes it so, before a branch to that node. */
+  private arrive(node: number): void {
+    const loop = this.flow.loops[node];
+    const isHeader = this.flow.structure.isLoopHeader[node];
+    this.countDown();
+    this.pending = 0;
+    this.cleanRegisters(loop === undefined ? -1 : ~loop.written);
+    if (loop !== undefined) this.cacheRegisters(isHeader ? loop.used : loop.written);
+    if (this.flow.flagsAreDead[node]) this.dropFlags('memory');
+    else if (loop === undefined) this.moveFlagsToMemory();
+    else this.moveFlagsToLocals();
+    this.cachedAt.set(node, (this.cachedAt.get(node) ?? -1) & this.cached);
+  }
+
+  private body(number: number): void {
+    const node = this.flow.nodes[number] as FlowNode;
+    switch (node.kind) {
+      case 'dispatch':
+        this.table();
+        return;
+      case 'landing':
+        this.edge(number, node.block);
+        return;
+      case 'block':
+        this.block(number, node.lifted);
+    }
+  }
+
+  private table(): void {
+    const labels = (this.flow.successors[DISPATCH] as readonly number[]).map((n) => this.labels.get(n) as number);
+    this.emit.get(this.next);
+    this.emit.brTable(labels, labels[0] as number);
+  }
+
+  private block(node: number, block: LiftedBlock): void {
     this.node = node;
-    const e = this.emit;
-    e.get(this.budget);
-    e.i32(block.count);
-    e.op('i32.sub');
-    e.set(this.budget);
+    this.pending += block.count;
     for (const insn of block.insns) {
       this.current = insn;
       for (const s of insn.statements) this.statement(s);
@@ -102,83 +142,152 @@ export class RegionLowering extends RegionExits {
     this.goto(node, block.end);
   }
 
-  /** Control goes from block `from` to a page offset: inside the region if it is there. Ends the code path. */
+  /** Control goes from a block to a page offset: inside the region if it is there. Ends the code path. */
   private goto(from: number, offset: number, size = 8): void {
-    const e = this.emit;
-    const to = this.byOffset.get(offset);
-    const { order, dropped, isMerge, isLoopHeader } = this.flow;
-    const isEdge = to !== undefined && (this.graph.successors[from] as readonly number[]).includes(to);
-    if (!isEdge || (order[to] as number) < 0 || dropped.has(from * this.blocks.length + to)) {
+    const to = this.flow.nodeAt.get(offset);
+    if (to === undefined || (this.flow.structure.order[to] as number) < 0) {
       this.leaveTo(offset, size);
       return;
     }
-    const back = (order[to] as number) <= (order[from] as number);
-    if (back) {
-      this.flushFlags();
-      // The only unbounded paths are loops: here the budget and requests of other threads are looked at.
-      e.get(this.budget);
-      e.i32(0);
-      e.op('i32.lt_s');
-      e.i32(0);
-      e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
-      e.op('i32.or');
-      e.if(undefined, false);
-      this.leaveWith(() => e.i32(S.STATUS_BUDGET), offset);
-      e.end();
-      e.br(this.labels.get(to) as number);
+    if (!(this.flow.successors[from] as readonly number[]).includes(to)) {
+      this.dispatch(offset);
       return;
     }
-    if (isMerge[to]) {
-      this.flushFlags();
-      e.br(this.labels.get(to) as number);
+    // The only unbounded paths are loops: here the budget and requests of other threads are looked at.
+    if (this.isBack(from, to)) this.leaveIfInterrupted(offset);
+    this.edge(from, to);
+  }
+  private isBack(from: number, to: number): boolean {
+    const { order } = this.flow.structure;
+    return (order[to] as number) <= (order[from] as number);
+  }
+  private edge(from: number, to: number): void {
+    const { isMerge, isLoopHeader } = this.flow.structure;
+    if (isMerge[to] || this.isBack(from, to)) {
+      this.arrive(to);
+      this.emit.br(this.labels.get(to) as number);
       return;
     }
-    if (isLoopHeader[to]) this.flushFlags();
+    if (isLoopHeader[to]) {
+      this.arrive(to);
+      this.begin(to);
+    }
     this.tree(to);
   }
-
-  protected override terminator(s: Statement): void {
+  private leaveIfInterrupted(offset: number): void {
     const e = this.emit;
-    const node = this.node;
+    this.countDown();
+    this.pending = 0;
+    this.pushInterrupted();
+    e.if(undefined, false);
+    this.leaveWith(() => e.i32(S.STATUS_BUDGET), offset);
+    e.end();
+  }
+  /** To a block of the region that can only be reached through the dispatch node. */
+  private dispatch(offset: number): void {
+    const landing = this.flow.landingAt.get(offset);
+    if (landing === undefined) {
+      this.leaveTo(offset);
+      return;
+    }
+    this.leaveIfInterrupted(offset);
+    this.goToLanding(landing);
+  }
+  private goToLanding(landing: number): void {
+    const e = this.emit;
+    this.cleanRegisters();
+    this.storeFlags();
+    this.countDown();
+    e.i32(landing);
+    e.set(this.next);
+    e.br(this.labels.get(DISPATCH) as number);
+  }
+
+  // ---- the ends of blocks ----
+  protected override terminator(s: Statement): void {
     switch (s.kind) {
       case 'jump':
-        if (s.transfer === 'call') this.pushReturn();
-        this.goto(node, offsetOf(s.target), s.size);
+        if (s.transfer === 'call' && !this.isInside(offsetOf(s.target))) this.pushReturn();
+        this.goto(this.node, offsetOf(s.target), s.size);
         return;
-      case 'branch': {
-        this.value(s.cond);
-        // Both arms inherit the flags: their values must outlive either.
-        this.keepFlags();
-        const flags = this.flags;
-        const current = this.current;
-        e.if();
-        this.goto(node, offsetOf(s.target), s.size);
-        e.end();
-        this.flags = flags;
-        this.current = current;
-        this.node = node;
+      case 'branch':
+        this.branch(s);
         return;
-      }
       case 'jumpto':
-        this.flushFlags();
-        this.value(s.rip);
-        e.set(this.rip);
-        if (s.transfer === 'call') this.pushReturn();
-        if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) this.popReturn();
-        else {
-          e.i32(0);
-          e.set(this.link);
-        }
-        e.i32(0);
-        e.set(this.status);
-        e.br(EXIT);
+        this.jumpTo(s);
         return;
       case 'leave':
-        this.leaveWith(() => e.i32(s.status), this.insn.next);
+        this.leaveWith(() => this.emit.i32(s.status), this.insn.next);
         return;
       default:
         throw new Error(`statement ${s.kind} is no terminator`);
     }
+  }
+  private isInside(offset: number): boolean {
+    return this.flow.nodeAt.has(offset);
+  }
+
+  private branch(s: Statement & { kind: 'branch' }): void {
+    const e = this.emit;
+    this.value(s.cond);
+    this.keepFlags();
+    const { flags, current, node, cached, dirty, pending } = this;
+    e.if();
+    this.goto(node, offsetOf(s.target), s.size);
+    e.end();
+    this.flags = flags;
+    this.current = current;
+    this.node = node;
+    this.cached = cached;
+    this.dirty = dirty;
+    this.pending = pending;
+  }
+
+  private jumpTo(s: Statement & { kind: 'jumpto' }): void {
+    const e = this.emit;
+    this.value(s.rip);
+    e.set(this.rip);
+    if (s.transfer === 'return') this.returnInside();
+    if (s.transfer === 'call') this.pushReturn();
+    if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) this.popReturn();
+    else {
+      e.i32(0);
+      e.set(this.link);
+    }
+    this.leaveToRip();
+  }
+  /** RIP against where calls inside the region return to. */
+  private returnInside(): void {
+    const e = this.emit;
+    const sites = this.region.returnSites.filter((site) => this.flow.landingAt.has(site));
+    if (sites.length === 0) return;
+    this.countDown();
+    this.pending = 0;
+    const { cached, dirty } = this;
+    const delta = e.allocate('i64');
+    e.get(this.rip);
+    this.ripBase();
+    e.op('i64.sub');
+    e.tee(delta);
+    e.i64(4096n);
+    e.op('i64.lt_u');
+    e.if();
+    this.pushInterrupted();
+    e.op('i32.eqz');
+    e.if(undefined, true);
+    for (const site of sites) {
+      e.get(delta);
+      e.i64(BigInt(site));
+      e.op('i64.eq');
+      e.if();
+      this.goToLanding(this.flow.landingAt.get(site) as number);
+      e.end();
+      this.cached = cached;
+      this.dirty = dirty;
+    }
+    e.end();
+    e.end();
+    e.release(delta, 'i64');
   }
 }
 

@@ -7,14 +7,14 @@ import { disassemble } from '../../x86/disassemble.js';
 import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
-import type { Block, BlockCache, RegionEntry } from './block-cache.js';
-import { analyse, type FlowGraph } from './control-flow.js';
+import type { Block, BlockCache, CompiledRegion } from './block-cache.js';
 import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
 import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
 import type { FunctionIndex } from './lower.js';
 import { RegionLowering } from './region.js';
+import { flowOf } from './region-flow.js';
 import { formRegion, type Region, type RegionBlock, type RegionInsn } from './region-former.js';
-import type { LiftedBlock, LiftedInsn } from './region-state.js';
+import type { LiftedBlock, LiftedInsn } from './region-registers.js';
 
 /** What `inspect translation` shows; the module's text is made elsewhere. */
 export interface TranslationReport {
@@ -27,11 +27,22 @@ export interface TranslationReport {
 const FLAG_NAMES = ['flags', 'add', 'adc', 'sub', 'sbb', 'logic', 'inc', 'dec', 'shl', 'shr', 'mul'];
 
 export interface Lowered {
-  readonly block: Block;
   readonly region: Region;
   readonly lifted: readonly LiftedBlock[];
   readonly body: FunctionBody;
+  /** Page offsets of the entries, by number. */
+  readonly entries: readonly number[];
 }
+
+/** A region to be made, perhaps in place of one that lacked an entry. */
+interface Plan {
+  readonly region: Region;
+  readonly replaces: CompiledRegion | undefined;
+}
+
+/** A region is made again for another entry so many times; then blocks inside it get regions of their own. */
+const MAX_GENERATION = 6;
+const PAGE = 4096;
 
 /** Regions compiled together at most, and how long the first of a batch waits for others. */
 const BATCH = 48;
@@ -90,32 +101,32 @@ export class Translator {
     const type = module.type(HANDLER_SIGNATURE);
     this.imports.declareMemory(module);
     const functions = this.imports.functionIndex(module);
-    const lowered: Lowered[] = [];
-    for (const block of this.queue) {
-      const one = this.cache.isAlive(block) ? this.lower(block, functions, type) : undefined;
-      if (one !== undefined) lowered.push(one);
+    const made: (Plan & Lowered)[] = [];
+    for (const plan of this.plans()) {
+      const one = this.lower(plan.region, functions, type);
+      if (one !== undefined) made.push({ ...plan, ...one });
     }
-    this.queue = [];
-    if (lowered.length === 0) return;
-    for (const [n, { block, body }] of lowered.entries()) {
+    if (made.length === 0) return;
+    for (const [n, { region, entries, body }] of made.entries()) {
       const index = module.addFunction(body);
       module.export(`r${n}`, index);
       // Seen by profilers of the host: guest physical address and mode.
-      module.name(index, `gpa_${block.gpa.toString(16)}_${block.key.toString(16)}`);
+      module.name(index, `gpa_${(region.page + (entries[0] as number)).toString(16)}_${region.key.toString(16)}`);
     }
     const bytes = module.finish();
     const instance = this.imports.instantiateBytes(bytes);
-    for (const [n, { region, block, lifted }] of lowered.entries()) {
+    for (const [n, { replaces, ...lowered }] of made.entries()) {
       const index = this.freeIndexes.pop() ?? (this.nextIndex < TABLE_SIZE ? this.nextIndex++ : undefined);
       if (index === undefined) {
         // All slots taken: start afresh, what is hot comes back soon.
         this.cache.flush();
         break;
       }
+      if (replaces !== undefined) this.cache.dropRegion(replaces);
       this.table.set(index, instance[`r${n}`] as () => number);
-      this.cache.addRegion(entryOf(block, region, index));
+      this.cache.addRegion(this.compiled(lowered, index, replaces === undefined ? 0 : replaces.generation + 1));
       this.regions++;
-      this.instructions += lifted.reduce((sum, b) => sum + b.count, 0);
+      this.instructions += lowered.lifted.reduce((sum, b) => sum + b.count, 0);
     }
     this.modules++;
     this.bytes += bytes.length;
@@ -124,13 +135,37 @@ export class Translator {
     this.longest = Math.max(this.longest, took);
   }
 
-  /** Form, lift, analyse, lower: the function of the region at a block; undefined where there is no room for its links. */
-  lower(block: Block, functions: FunctionIndex, type: number): Lowered | undefined {
-    const region = formRegion(this.cache, block);
+  /** Regions for the blocks of the queue: blocks that share one become its entries. */
+  private plans(): Plan[] {
+    const plans: Plan[] = [];
+    let rest = this.queue.filter((block) => this.cache.isAlive(block) && !this.cache.isTranslated(block));
+    this.queue = [];
+    for (let block = rest.shift(); block !== undefined; block = rest.shift()) {
+      const { gpa, key } = block;
+      const page = gpa - (gpa % PAGE);
+      const old = this.cache.regionAt(gpa, key);
+      const replaces = old !== undefined && old.generation < MAX_GENERATION ? old : undefined;
+      const seeds = [
+        gpa % PAGE,
+        ...(replaces?.entries ?? []).flatMap((entry) => (entry === undefined ? [] : entry.gpa % PAGE)),
+      ];
+      let region = formRegion(this.cache, page, key, seeds);
+      const starts = new Set(region.blocks.map((b) => b.offset));
+      const more = rest.filter((b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && starts.has(b.gpa % PAGE));
+      if (more.length > 0) {
+        rest = rest.filter((b) => !more.includes(b));
+        region = formRegion(this.cache, page, key, [...seeds, ...more.map((b) => b.gpa % PAGE)]);
+      }
+      plans.push({ region, replaces });
+    }
+    return plans;
+  }
+
+  /** Lift, analyse, lower: the function of a region; undefined where there is no room for its links. */
+  lower(region: Region, functions: FunctionIndex, type: number): Lowered | undefined {
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
     const lifted = region.blocks.map((b) => liftBlock(b, region.key));
-    const graph = graphOf(region);
-    const flow = analyse(graph);
+    const flow = flowOf(region, lifted);
     const slots = new Map<number, number>();
     const slot = (target: number, between: boolean): number => {
       const name = target * 2 + (between ? 1 : 0);
@@ -141,8 +176,23 @@ export class Translator {
       }
       return at;
     };
-    const body = new RegionLowering(functions, type, region.key, lifted, graph, flow, slot).region();
-    return [...slots.values()].includes(0) ? undefined : { block, region, lifted, body };
+    const body = new RegionLowering(functions, type, region, flow, slot).lower();
+    if ([...slots.values()].includes(0)) return undefined;
+    const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
+    return { region, lifted, body, entries };
+  }
+
+  private compiled({ region, entries }: Lowered, tableIndex: number, generation: number): CompiledRegion {
+    const { page, key, blocks } = region;
+    return {
+      key,
+      entries: entries.map((offset) => this.cache.find(page + offset, key)),
+      offsets: new Set(blocks.map((b) => b.offset)),
+      generation,
+      frame: page / PAGE,
+      chunks: chunksOf(region),
+      tableIndex,
+    };
   }
 
   /** The stages of a block's translation, for people: nothing is entered in the table. */
@@ -150,7 +200,8 @@ export class Translator {
     const module = new ModuleBuilder();
     const type = module.type(HANDLER_SIGNATURE);
     this.imports.declareMemory(module);
-    const lowered = this.lower(block, this.imports.functionIndex(module), type);
+    const formed = formRegion(this.cache, block.gpa - (block.gpa % PAGE), block.key, [block.gpa % PAGE]);
+    const lowered = this.lower(formed, this.imports.functionIndex(module), type);
     if (lowered === undefined) return { assembly: '', ir: '', module: new Uint8Array(0) };
     module.export('region', module.addFunction(lowered.body));
     const { region } = lowered;
@@ -211,21 +262,15 @@ export function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn 
   return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
 }
 
-function graphOf(region: Region): FlowGraph {
-  const numbers = new Map(region.blocks.map((b, n) => [b.offset, n]));
-  return {
-    successors: region.blocks.map((b) => [...new Set(b.targets.flatMap((t) => numbers.get(t) ?? []))]),
-  };
-}
-
-function entryOf(block: Block, region: Region, tableIndex: number): RegionEntry {
+/** The 64-byte chunks of its page that a region is made of. */
+function chunksOf(region: Region): [number, number] {
   let low = 0;
   let high = 0;
   for (const b of region.blocks) {
-    for (let chunk = b.offset >> 6; chunk <= Math.min(4095, b.end - 1) >> 6; chunk++) {
+    for (let chunk = b.offset >> 6; chunk <= Math.min(PAGE - 1, b.end - 1) >> 6; chunk++) {
       if (chunk < 32) low |= 1 << chunk;
       else high |= 1 << (chunk & 31);
     }
   }
-  return { entry: block, frame: region.page / 4096, chunks: [low, high], tableIndex };
+  return [low, high];
 }
