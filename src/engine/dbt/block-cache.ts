@@ -412,7 +412,7 @@ export class BlockCache {
   }
 
   dropRegion(region: CompiledRegion): void {
-    this.pages.get(region.frame)?.regions.delete(region);
+    if (this.pages.get(region.frame)?.regions.delete(region) !== true) return;
     for (const entry of region.entries) {
       if (entry === undefined || !this.isAlive(entry)) continue;
       const { header } = entry;

@@ -150,8 +150,9 @@ export class Translator {
         ...(replaces?.entries ?? []).flatMap((entry) => (entry === undefined ? [] : entry.gpa % PAGE)),
       ];
       let region = formRegion(this.cache, page, key, seeds);
-      const starts = new Set(region.blocks.map((b) => b.offset));
-      const more = rest.filter((b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && starts.has(b.gpa % PAGE));
+      const inside = new Set(region.blocks.map((b) => b.offset));
+      for (const offset of replaces?.offsets ?? []) inside.add(offset);
+      const more = rest.filter((b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && inside.has(b.gpa % PAGE));
       if (more.length > 0) {
         rest = rest.filter((b) => !more.includes(b));
         region = formRegion(this.cache, page, key, [...seeds, ...more.map((b) => b.gpa % PAGE)]);
