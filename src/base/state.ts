@@ -69,7 +69,9 @@ function field<T>(what: string, accepts: (value: unknown) => boolean): Field<T> 
 export function integer(first: number, last: number): Field<number> {
   return field(
     `a whole number from ${first} to ${last}`,
-    (value) => Number.isSafeInteger(value) && (value as number) >= first && (value as number) <= last,
+    // -0 is a number of JSON, and of nothing here.
+    (value) =>
+      Number.isSafeInteger(value) && (value as number) >= first && (value as number) <= last && !Object.is(value, -0),
   );
 }
 
