@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Clock, ManualClock } from '../../base/clock.js';
+import { TimerQueue } from '../../base/timer-queue.js';
 import { Rtc } from './rtc.js';
-import { DeviceRig } from './test-rig.js';
+import { DeviceRig, Probe } from './test-rig.js';
 
 const START = Date.UTC(2024, 1, 28, 23, 59, 50);
 
@@ -165,4 +167,30 @@ test('nonsense in the time cells does no harm', () => {
   put(0x0b, 0x36);
   rig.advance(10e9);
   for (const value of time(get)) assert.ok(value >= 0 && value < 256);
+});
+
+test('the line falls when register C is read, though the next period ends meanwhile', () => {
+  const period = 1e9 / 1024;
+  const clock = new ManualClock();
+  const irq = new Probe();
+  let step = 0;
+  const passing: Clock = {
+    tscHz: 1e9,
+    now: () => {
+      clock.ns += step;
+      return clock.ns;
+    },
+  };
+  const timers = new TimerQueue();
+  const rtc = new Rtc({ clock: passing, timers, irq, wallClockMs: START, ramSizeBytes: 512 << 20 });
+  rtc.write(0, 1, 0x0b);
+  rtc.write(1, 1, 0x42);
+  clock.ns = period * 1.5;
+  timers.runDue(clock.ns);
+  assert.equal(irq.edges, 1);
+  // Every look at the clock finds it a period later.
+  step = period;
+  rtc.write(0, 1, 0x0c);
+  assert.equal(rtc.read(1) & 0xc0, 0xc0);
+  assert.equal(irq.edges, 2);
 });

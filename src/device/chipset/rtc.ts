@@ -86,6 +86,8 @@ export class Rtc implements Device<RtcState>, PioHandler {
         this.#collectFlags();
         const flags = this.#cells[spec.RTC_C];
         this.#cells[spec.RTC_C] = 0;
+        // The line falls even where the next event is due in the same instant: interrupt controllers wait for its edge.
+        this.#irq.set(false);
         this.#update();
         return flags;
       }
