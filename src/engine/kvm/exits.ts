@@ -36,7 +36,7 @@ export class OwedAnswer {
         this.isRead = view.getUint8(RUN.IO_DIRECTION) !== K.IO_OUT;
         this.size = view.getUint8(RUN.IO_SIZE);
         this.count = view.getUint32(RUN.IO_COUNT, true);
-        this.at = Number(view.getBigUint64(RUN.IO_DATA_OFFSET, true));
+        this.at = view.getUint32(RUN.IO_DATA_OFFSET, true);
         return this.askPio();
       case K.EXIT.MMIO: {
         const length = view.getUint32(RUN.MMIO_LENGTH, true);
