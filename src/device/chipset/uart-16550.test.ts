@@ -142,3 +142,36 @@ test('the transmitter interrupt comes back with every write', () => {
     assert.equal(rig.irq.level, true);
   }
 });
+
+test('who looks at the line status now and then waits for input; who is about to write does not', () => {
+  const { rig, uart } = makeUart();
+  const look = (times: number, everyNs: number): void => {
+    for (let n = 0; n < times; n++) {
+      rig.advance(everyNs);
+      uart.read(5);
+    }
+  };
+  // As firmware: at every tick of its clock.
+  look(5, 55e6);
+  assert.equal(uart.isListening, false);
+  look(5, 55e6);
+  assert.equal(uart.isListening, true);
+  // Output, and the wait for it to end.
+  for (const letter of 'text') {
+    uart.read(5);
+    uart.write(0, 1, letter.charCodeAt(0));
+    rig.advance(1e9);
+  }
+  look(2, 1e9);
+  assert.equal(uart.isListening, false);
+  // A driver that tries the port out, at once.
+  look(20, 1000);
+  uart.write(0, 1, 0);
+  look(20, 1000);
+  assert.equal(uart.isListening, false);
+  look(256, 1000);
+  assert.equal(uart.isListening, true);
+  uart.reset();
+  look(1, 1e9);
+  assert.equal(uart.isListening, false);
+});

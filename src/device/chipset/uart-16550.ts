@@ -13,8 +13,11 @@ import type { IrqLine } from '../../irqchip/line.js';
 import * as spec from '../../spec/uart-16550.js';
 import type { Device } from '../device.js';
 
-/** Reads of the line status in a row after which the guest is taken to poll for input. */
+/** Reads of the line status in a row after which the guest is taken to poll for input ... */
 const POLLING_READS = 256;
+/** ... and those that are enough where they are spread over a time: firmware looks at every tick of its clock. */
+const PATIENT_READS = 8;
+const PATIENT_NS = 200e6;
 
 const STATE = stateKind('uart-16550', 1, {
   divisor: u16,
@@ -58,6 +61,8 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
   #ier = 0;
   /** Reads of the line status in a row, nothing written meanwhile. */
   #lineStatusReads = 0;
+  /** When the first of them was. */
+  #pollingSinceNs = 0;
   #fcr = 0;
   #lcr = 0;
   #mcr = 0;
@@ -85,6 +90,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
   reset(): void {
     this.#divisor = 12;
     this.#ier = 0;
+    this.#lineStatusReads = 0;
     this.#fcr = 0;
     this.#lcr = 0;
     this.#mcr = 0;
@@ -130,7 +136,8 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
    * still setting the port up would throw away what comes now.
    */
   get isListening(): boolean {
-    return (this.#ier & spec.IER_RDA) !== 0 || this.#lineStatusReads >= POLLING_READS;
+    if ((this.#ier & spec.IER_RDA) !== 0 || this.#lineStatusReads >= POLLING_READS) return true;
+    return this.#lineStatusReads >= PATIENT_READS && this.#clock.now() - this.#pollingSinceNs >= PATIENT_NS;
   }
 
   read(offset: number): number {
@@ -152,6 +159,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       case spec.UART_MCR:
         return this.#mcr;
       case spec.UART_LSR: {
+        if (this.#lineStatusReads === 0) this.#pollingSinceNs = this.#clock.now();
         this.#lineStatusReads = Math.min(this.#lineStatusReads + 1, POLLING_READS);
         const status = spec.LSR_THRE | spec.LSR_TEMT | this.#lineErrors | (this.#received.length > 0 ? spec.LSR_DR : 0);
         if (this.#lineErrors !== 0) {
@@ -243,6 +251,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
     this.#thrEmptyPending = state.thrEmptyPending;
     this.#timeoutPending = state.timeoutPending;
     this.#lineStatusReads = state.lineStatusReads;
+    this.#pollingSinceNs = this.#clock.now();
     this.#timeout.restore(state.timeoutNs);
     this.#update();
   }
