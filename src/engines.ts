@@ -10,6 +10,7 @@ import type { System } from './engine/kvm/system.js';
 import type { KvmVcpu } from './engine/kvm/vcpu.js';
 import type { TranslationReport } from './machine/protocol.js';
 import type { EngineWithMemory } from './machine/virtual-machine.js';
+import { CPUID_FEATURES } from './spec/x86/cpuid.js';
 import * as S from './x86/state.js';
 import { type CpuidEntry, commonFeatures, cpuidEntries, DEFAULT_CPUID_OPTIONS } from './x86/system/cpuid-profile.js';
 
@@ -56,8 +57,6 @@ export class Engines implements EngineWithMemory {
   private translating: DbtVcpu | undefined;
   private current: EngineName;
   private probed: KvmProbe | undefined;
-  /** CPUID as the guest sees it where it started. */
-  private readonly seen: readonly CpuidEntry[];
 
   constructor(options: EnginesOptions, host: EnginesHost) {
     const { name, ramBytes, firmware, runtime, switchable } = options;
@@ -72,7 +71,6 @@ export class Engines implements EngineWithMemory {
     this.tscHz = this.kvm?.tscHz ?? DBT_TSC_HZ;
     const profile = cpuidEntries({ ...DEFAULT_CPUID_OPTIONS, tscHz: this.tscHz });
     const offered = switchable ? commonFeatures(profile, this.visible()) : profile;
-    this.seen = name === 'kvm' ? this.visible() : offered;
     this.dbt = new DbtEngine(
       this.memory,
       ramBytes,
@@ -98,6 +96,13 @@ export class Engines implements EngineWithMemory {
       takeDirtyLog: () => running().takeDirtyLog(),
       close: () => this.kvm?.close(),
     };
+  }
+
+  get features(): readonly string[] {
+    return CPUID_FEATURES.filter(({ leaf, subleaf, register, bit }) => {
+      const entry = this.seen.find((e) => e.leaf === leaf && (e.subleaf ?? 0) === subleaf);
+      return entry !== undefined && ((entry[register] >>> bit) & 1) !== 0;
+    }).map(({ name }) => name);
   }
 
   get map(): PhysicalMap {
@@ -141,6 +146,11 @@ export class Engines implements EngineWithMemory {
     }
     this.current = name;
     return this.vcpu();
+  }
+
+  /** CPUID as the guest has seen it where it started. */
+  private get seen(): readonly CpuidEntry[] {
+    return this.options.name === 'kvm' ? this.visible() : this.dbt.cpuid;
   }
 
   private enterKvm(guest: GuestView): void {

@@ -63,7 +63,9 @@ export class Lease {
     const timer = Atomics.exchange(words, TIMER, 0);
     if (timer !== 0) system.deleteTimer(timer - 1);
     const size = Atomics.exchange(words, RUN_SIZE, 0);
-    if (size !== 0) system.unmap(new BigUint64Array(words.buffer, RUN_ADDRESS * 4, 1)[0], size);
+    const address = new BigUint64Array(words.buffer, RUN_ADDRESS * 4, 1);
+    if (size !== 0) system.unmap(address[0], size);
+    address[0] = 0n;
     for (const word of DESCRIPTORS) {
       const fd = Atomics.exchange(words, word, 0);
       if (fd !== 0) system.close(fd - 1);
