@@ -40,10 +40,17 @@ const VIEWS: usize = MMU_INDEXES * 2 + 2;
   return FETCH_TLB + (user ? TLB_SIZE : 0);
 }
 
-// The tag of an empty slot: a page that belongs into another slot.
+// The tag of an empty slot: a page that belongs neither into this slot nor into those beside it.
 // @ts-ignore: decorator
 @inline function clear(entry: usize): void {
-  store<u64>(entry, (entry & (TLB_SIZE - 1)) == 0 ? 0x1000 : 0);
+  const slot = (entry >> 4) & (TLB_ENTRIES - 1);
+  store<u64>(entry, ((slot + 1) & (TLB_ENTRIES - 1)) <= 2 ? 0x200000 : 0);
+}
+// Every slot of a view; all bytes are zero.
+function clearView(view: usize): void {
+  clear(view);
+  clear(view + 16);
+  clear(view + TLB_SIZE - 16);
 }
 
 export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u32): void {
@@ -95,7 +102,7 @@ export function flushAll(): void {
   allLinksStale();
   store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
   memory.fill(TLB, 0, VIEWS * TLB_SIZE);
-  for (let v: usize = 0; v < VIEWS; v++) clear(TLB + v * TLB_SIZE);
+  for (let v: usize = 0; v < VIEWS; v++) clearView(TLB + v * TLB_SIZE);
   memory.fill(LARGE_MAP, 0, LARGE_MAP_SIZE);
   store<u32>(FILL_LIST, 0);
 }

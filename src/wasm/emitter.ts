@@ -18,7 +18,7 @@ export class Emitter {
   private readonly hints: BranchHint[] = [];
   private readonly parameters: readonly WasmType[];
   private readonly locals: WasmType[] = [];
-  private readonly free: Record<WasmType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  private free: Record<WasmType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   /** Blocks open around the current point: the depth of a branch is the difference. */
   depth = 0;
 
@@ -28,12 +28,22 @@ export class Emitter {
 
   // ---- locals ----
   allocate(type: WasmType): number {
-    const reused = this.free[type].pop();
-    if (reused !== undefined) return reused;
+    return this.free[type].pop() ?? this.allocateNew(type);
+  }
+  /** One that nobody held before and that is never released. */
+  allocateNew(type: WasmType): number {
     return this.parameters.length + this.locals.push(type) - 1;
   }
   release(local: number, type: WasmType): void {
     this.free[type].push(local);
+  }
+  /** Locals that nobody holds: what one arm of a branch allots and releases does not concern the other. */
+  get freeLocals(): Readonly<Record<WasmType, readonly number[]>> {
+    const { i32, i64, f32, f64, v128 } = this.free;
+    return { i32: [...i32], i64: [...i64], f32: [...f32], f64: [...f64], v128: [...v128] };
+  }
+  set freeLocals({ i32, i64, f32, f64, v128 }: Readonly<Record<WasmType, readonly number[]>>) {
+    this.free = { i32: [...i32], i64: [...i64], f32: [...f32], f64: [...f64], v128: [...v128] };
   }
 
   // ---- instructions ----

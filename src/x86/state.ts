@@ -214,7 +214,8 @@ export const RETURN_TOP = 4540;
 // ---- TLBs ----
 // An entry is 16 bytes: tag i64 (page base of the GVA), host i32 (linear-memory address of the page), flags i32.
 // Hit: (gva - tag) <u 4097 - size; then the host address is host + (gva - tag).
-// An empty entry of slot i holds the tag of a page that cannot live in slot i (0, or 0x1000 in slot 0), so it never hits.
+// An empty entry of slot i holds the tag of a page that lives neither in slot i nor beside it (page 0, or page 512 near
+// slot 0), so it never hits, for addresses less than a page away either.
 export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_SIZE = 16;
 export const TLB_SIZE = 16384;

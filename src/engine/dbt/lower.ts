@@ -12,6 +12,14 @@ import * as S from '../../x86/state.js';
 /** Index of an imported runtime function by its export name. */
 export type FunctionIndex = (name: string) => number;
 
+/** A page looked up in the TLB, in locals: the address is `address` plus `shift`, its host address `host` plus `delta`. */
+export interface Lookup {
+  readonly address: number;
+  readonly shift: number;
+  readonly delta: number;
+  readonly host: number;
+}
+
 const SLOT_MASK = (S.TLB_ENTRIES - 1) * S.TLB_ENTRY_SIZE;
 
 export abstract class Lowering {
@@ -233,19 +241,14 @@ export abstract class Lowering {
 
   // ---- guest memory ----
   /**
-   * Leaves the address in a local, opens `if (hit)`, and gives the locals of slot and page offset.
+   * Opens `if (hit)` with the host address on the stack.
    *
    *   slot = (address >> 8) & SLOT_MASK;  delta = address - slot.tag;  hit = delta <u 4097 - size
    */
-  private lookup(
-    address: Value,
-    size: number,
-    write: boolean,
-    result: WasmType | undefined,
-  ): { address: number; slot: number; delta: number } {
+  protected lookup(address: Value, size: number, write: boolean, result: WasmType | undefined): Lookup {
     const e = this.emit;
     const at = e.allocate('i64');
-    const slot = e.allocate('i32');
+    const host = e.allocate('i32');
     const delta = e.allocate('i64');
     this.value(address);
     e.tee(at);
@@ -255,25 +258,40 @@ export abstract class Lowering {
     e.i32(SLOT_MASK);
     e.op('i32.and');
     this.viewBase(write);
-    e.set(slot);
+    e.set(host);
     e.get(at);
-    e.get(slot);
+    e.get(host);
     e.load('i64', 8, this.viewOffset(write));
     e.op('i64.sub');
-    e.tee(delta);
+    e.set(delta);
+    e.get(host);
+    e.load('i32', 4, this.viewOffset(write) + 8);
+    e.set(host);
+    const found = { address: at, shift: 0, delta, host };
+    this.ifHit(found, size, result);
+    return found;
+  }
+  protected ifHit({ delta, host }: Lookup, size: number, result: WasmType | undefined): void {
+    const e = this.emit;
+    e.get(delta);
     e.i64(BigInt(4097 - size));
     e.op('i64.lt_u');
     e.if(result, true);
     e.get(delta);
     e.op('i32.wrap_i64');
-    e.get(slot);
-    e.load('i32', 4, this.viewOffset(write) + 8);
+    e.get(host);
     e.op('i32.add');
-    return { address: at, slot, delta };
   }
-  private releaseLookup(l: { address: number; slot: number; delta: number }): void {
+  private pushAddress({ address, shift }: Lookup): void {
+    const e = this.emit;
+    e.get(address);
+    if (shift === 0) return;
+    e.i64(BigInt(shift));
+    e.op('i64.add');
+  }
+  protected releaseLookup(l: Lookup): void {
     this.emit.release(l.address, 'i64');
-    this.emit.release(l.slot, 'i32');
+    this.emit.release(l.host, 'i32');
     this.emit.release(l.delta, 'i64');
   }
 
@@ -283,7 +301,7 @@ export abstract class Lowering {
     const l = this.lookup(v.a as Value, v.size, modify, v.type);
     e.load(v.type, v.size, 0);
     e.else();
-    e.get(l.address);
+    this.pushAddress(l);
     if (v.size === 16) e.call(this.functions('load128Slow'));
     else {
       e.i32(v.size);
@@ -303,7 +321,7 @@ export abstract class Lowering {
     this.peek(value);
     e.store(value.type, size, 0);
     e.else();
-    e.get(l.address);
+    this.pushAddress(l);
     this.peek(value);
     if (size === 16) e.call(this.functions('store128Slow'));
     else {

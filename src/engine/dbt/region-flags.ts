@@ -6,7 +6,7 @@ import { Builder } from '../../ir/builder.js';
 import type { FlagsRecord, Statement, Value } from '../../ir/value.js';
 import * as S from '../../x86/state.js';
 import { conditionValue } from './flag-conditions.js';
-import { RegionRegisters } from './region-registers.js';
+import { RegionMemory } from './region-memory.js';
 
 export type FlagsPlace = 'locals' | 'memory';
 
@@ -16,7 +16,7 @@ const NEVER_RELEASED = 1 << 20;
 /** Second words of the state in memory. */
 const WORDS = [S.CC_DST, S.CC_SRC, S.CC_SRC2] as const;
 
-export abstract class RegionFlags extends RegionRegisters {
+export abstract class RegionFlags extends RegionMemory {
   /** What is known: the operation, or where to look. */
   protected flags: FlagsRecord | FlagsPlace = 'memory';
   private readonly operation = this.emit.allocate('i32');

@@ -38,7 +38,7 @@ export abstract class RegionRegisters extends Lowering {
   protected readonly aliases = new Map<number, Set<Value>>();
 
   private local(reg: number): number {
-    this.locals[reg] ??= this.emit.allocate('i64');
+    this.locals[reg] ??= this.emit.allocateNew('i64');
     return this.locals[reg];
   }
   private load(reg: number): void {

@@ -7,7 +7,7 @@ import { RegionFlags } from './region-flags.js';
 import { type LiftedInsn, registersIn } from './region-registers.js';
 
 export abstract class RegionState extends RegionFlags {
-  protected readonly key: number;
+  protected override readonly key: number;
   protected current: LiftedInsn | undefined;
   /** Instructions begun since BUDGET was last counted down. */
   protected pending = 0;
@@ -100,6 +100,9 @@ export abstract class RegionState extends RegionFlags {
       this.cleanRegisters();
       this.storeFlags();
       this.setRip(this.insn.offset);
+      super.compute(v);
+      this.forgetMemory();
+      return;
     }
     super.compute(v);
   }
@@ -152,7 +155,10 @@ export abstract class RegionState extends RegionFlags {
     if (flags || routine) this.moveFlagsToMemory();
     const { cached, dirty } = this;
     e.if();
+    const outer = this.isConditional;
+    this.isConditional = true;
     for (const inner of s.then) this.statement(inner);
+    this.isConditional = outer;
     if (flags) this.moveFlagsToMemory();
     if (routine) this.cleanRegisters();
     e.end();

@@ -91,6 +91,7 @@ export class RegionLowering extends RegionExits {
     this.dirty = 0;
     this.pending = 0;
     this.dropFlags('memory');
+    this.forgetMemory();
     if (loop === undefined) return;
     if (this.flow.structure.isLoopHeader[node]) this.cached = loop.used;
     this.dirty = loop.written;
@@ -231,10 +232,13 @@ export class RegionLowering extends RegionExits {
     const e = this.emit;
     this.value(s.cond);
     this.keepFlags();
-    const { flags, current, node, cached, dirty, pending } = this;
+    const { flags, current, node, cached, dirty, pending, knowledge } = this;
+    const free = e.freeLocals;
     e.if();
     this.goto(node, offsetOf(s.target), s.size);
     e.end();
+    e.freeLocals = free;
+    this.knowledge = knowledge;
     this.flags = flags;
     this.current = current;
     this.node = node;
