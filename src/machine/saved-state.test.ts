@@ -64,7 +64,14 @@ function makeState(): MachineState {
     events: { powerOff() {}, reset() {}, debugExit() {} },
     serial: [],
   });
-  return { clockNs: 12.5e9, tscHz: 1e9, memoryBytes: RAM_BYTES, cpu: makeCpu(), chipset: chipset.save() };
+  return {
+    clockNs: 12.5e9,
+    tscHz: 1e9,
+    memoryBytes: RAM_BYTES,
+    features: ['fpu', 'sse4_2'],
+    cpu: makeCpu(),
+    chipset: chipset.save(),
+  };
 }
 
 const OPTIONS: MachineOptions = {
@@ -115,7 +122,7 @@ test('what is written is read again', async () => {
   ]);
   assert.equal(state.cpu.gpr[15], 0xffff_ffff_ffff_fff0n);
   assert.deepEqual(state.chipset, makeState().chipset);
-  assert.deepEqual([state.clockNs, state.tscHz], [12.5e9, 1e9]);
+  assert.deepEqual([state.clockNs, state.tscHz, state.features], [12.5e9, 1e9, ['fpu', 'sse4_2']]);
   const ram = new Uint8Array(RAM_BYTES);
   await readRam(opened, ram);
   assert.equal(Buffer.compare(ram, makeRam()), 0);
@@ -183,6 +190,7 @@ test('heads that promise what cannot be', async () => {
     [/clockNs/, (head) => Object.assign(head, { clockNs: null })],
     [/version 2/, (head) => Object.assign(head, { version: 2 })],
     [/expected/, (head) => Object.assign(head, { kind: 'car' })],
+    [/features/, (head) => Object.assign(head, { features: ['\n'] })],
     [/role/, (head) => Object.assign(head, { files: [{ role: 'virus', name: '', args: '', sizeBytes: 1 }] })],
     [/fit into no guest/, (head) => Object.assign(head, { files: new Array(3).fill(file(2 ** 31)) })],
     [/not complete/, (head) => Object.assign(head, { files: [file(6 * MIB), ...(head.files as unknown[]).slice(1)] })],

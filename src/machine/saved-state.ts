@@ -48,6 +48,12 @@ const text: Field<string> = {
   accepts: (value): value is string => typeof value === 'string' && value.length <= LONGEST_TEXT,
 };
 
+const MOST_FEATURES = 1024;
+const word: Field<string> = {
+  what: 'a word',
+  accepts: (value): value is string => typeof value === 'string' && /^[\w.]{1,32}$/.test(value),
+};
+
 /** A file of the guest: its kernel, its firmware, a module. A restart needs them. */
 interface SavedFile {
   readonly role: 'kernel' | 'firmware' | 'module';
@@ -81,6 +87,7 @@ const HEAD = stateKind('machine', 1, {
   debugcon: orNull(u16),
   debugExit: flag,
   append: text,
+  features: list(word, 0, MOST_FEATURES),
   files: list(part<SavedFile>(), 0, MOST_FILES),
 });
 export type SavedHead = StateOf<typeof HEAD>;
@@ -90,6 +97,8 @@ export interface MachineState {
   readonly clockNs: number;
   readonly tscHz: number;
   readonly memoryBytes: number;
+  /** Names of the processor features that the guest sees: a processor without one of them cannot go on. */
+  readonly features: readonly string[];
   readonly cpu: CpuState;
   readonly chipset: ChipsetState;
 }
@@ -130,6 +139,7 @@ export async function* writeState(
     debugcon: options.debugcon ?? null,
     debugExit: options.debugExit ?? false,
     append: options.append ?? '',
+    features: [...state.features],
     files: files.map(({ about }) => about),
   };
   yield fileHeader();
@@ -257,6 +267,7 @@ export function readState({ head, sections }: OpenedState): MachineState {
     clockNs: head.clockNs,
     tscHz: head.tscHz,
     memoryBytes: head.memoryBytes,
+    features: head.features,
     cpu: loadCpu(readJson(sections[1]) as SavedCpu),
     chipset: readJson(sections[2]) as ChipsetState,
   };

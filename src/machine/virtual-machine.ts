@@ -25,6 +25,8 @@ export interface EngineWithMemory {
   readonly engine: Engine;
   /** The guest's TSC. */
   readonly tscHz: number;
+  /** Names of the processor features that the guest sees. */
+  readonly features: readonly string[];
   /** GPA 0 first. */
   readonly ram: Uint8Array;
   /** Absent: 0xc0000-0xfffff is always RAM, A20 is always open, and there can be no firmware. */
@@ -111,6 +113,12 @@ export class VirtualMachine {
       const mhz = (hz: number): string => `${hz / 1e6} MHz`;
       const problem = `the saved machine's time-stamp counter runs at ${mhz(state.tscHz)}`;
       throw new StateError(`${problem}, this host's with engine ${memory.engine.name} at ${mhz(memory.tscHz)}`);
+    }
+    const missing = state.features.filter((name) => !memory.features.includes(name));
+    if (missing.length > 0) {
+      throw new StateError(
+        `the saved guest uses processor features that engine ${memory.engine.name} has not here: ${missing.slice(0, 9).join(', ')}`,
+      );
     }
     await readRam(opened, memory.ram);
     this.loaded = { memory, state };
@@ -228,6 +236,7 @@ export class VirtualMachine {
               clockNs: clock.now(),
               tscHz: clock.tscHz,
               memoryBytes: this.ramBytes,
+              features: memory.features,
               cpu: { ...vcpu.save(), halted: loop.halted },
               chipset: chipset.save(),
             },
