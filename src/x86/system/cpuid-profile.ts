@@ -164,8 +164,7 @@ export function cpuidEntries(options: CpuidOptions = DEFAULT_CPUID_OPTIONS): Cpu
     // State components 0 (x87) and 1 (SSE); the size follows XCR0 but is the same for all its values.
     subleaf(0xd, 0, [3, XSAVE_BYTES, XSAVE_BYTES, 0]),
     subleaf(0xd, 1, [bits(0xd, 1, 'eax'), XSAVE_BYTES, 0, 0]),
-    // The TSC is the crystal times EBX / EAX: in kHz, so that every frequency of a host can be told.
-    leaf(0x15, [CRYSTAL_HZ / 1000, Math.round(tscHz / 1000), CRYSTAL_HZ, 0]),
+    leaf(0x15, [...tscRatio(tscHz), CRYSTAL_HZ, 0]),
     leaf(0x16, [Math.round(tscHz / 1e6), Math.round(tscHz / 1e6), 100, 0]),
     leaf(0x80000000, [MAX_EXTENDED_LEAF, 0, 0, 0]),
     leaf(0x80000001, [0, 0, bits(0x80000001, 0, 'ecx'), bits(0x80000001, 0, 'edx')]),
@@ -240,4 +239,20 @@ export function writeCpuidTable(
       view.setUint32(at + k * 4, value, true);
     });
   });
+}
+
+/**
+ * EAX and EBX of leaf 0x15: the TSC is the crystal times EBX / EAX, told in kHz and in lowest terms, since Linux multiplies
+ * the crystal's kHz by EBX in 32 bits.
+ */
+function tscRatio(tscHz: number): [number, number] {
+  const crystal = CRYSTAL_HZ / 1000;
+  const tsc = Math.round(tscHz / 1000);
+  const divide = (a: number, b: number): number => (b === 0 ? a : divide(b, a % b));
+  const common = divide(crystal, tsc);
+  if (crystal * (tsc / common) < 2 ** 32) return [crystal / common, tsc / common];
+  // Too fine for such guests: whole MHz instead.
+  const mhz = Math.round(tsc / 1000);
+  const shared = divide(crystal / 1000, mhz);
+  return [crystal / 1000 / shared, mhz / shared];
 }
