@@ -59,6 +59,9 @@ const JUDGES = {
     counts: [/(\d+) compared/g, 'cases'],
   },
   guests: { what: "Debian's kernels: shell, commands, power-off, kernel log against QEMU's" },
+  'saved-states': {
+    what: 'boots saved at random moments go on in new processes: shell, answers, clean log, power-off',
+  },
   commands: { what: 'commands in a Debian root file system: guest against host' },
 };
 

@@ -69,6 +69,12 @@ test('the Node guide: errors are typed', { timeout: 30_000 }, async () => {
   assert.match(text, /^bad-image .*notes\.txt.*\n$/);
 });
 
+test('the Node guide: a machine is saved and goes on', { skip: noGuest, timeout: BOOT_MS }, async () => {
+  const [, , sample] = await samples('embedding-in-node.md', 'js');
+  await writeFile(join(project, 'saving.mjs'), sample);
+  assert.deepEqual(await start('saving.mjs').ended, { code: 0, text: 'closed\n', errors: '' });
+});
+
 test('the page guide: a guest boots in the terminal of the page', { skip: noPage, timeout: 2 * BOOT_MS }, async () => {
   const [html] = await samples('embedding-in-a-page.md', 'html');
   const [server] = await samples('embedding-in-a-page.md', 'js');
