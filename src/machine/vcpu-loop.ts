@@ -4,7 +4,7 @@
  *   timers due -> interrupt pending? -> VM entry -> VM exit -> bus, port or MSR -> answer with the next entry
  */
 import type { Clock } from '../base/clock.js';
-import type { Vcpu, VmEntry, VmExit, VmExitKind } from '../engine/engine.js';
+import type { CpuState, Vcpu, VmEntry, VmExit, VmExitKind } from '../engine/engine.js';
 import type { Chipset } from './chipset.js';
 
 export type LoopEnd = 'stopped' | 'shutdown';
@@ -80,6 +80,13 @@ export class VcpuLoop {
       this.handle(exit);
       this.count(exit.kind, started);
     }
+  }
+
+  /** The vCPU starts afresh; whatever it was owed is forgotten. */
+  restart(state: CpuState): void {
+    this.answered = false;
+    this.halted = state.halted;
+    this.vcpu.load(state);
   }
 
   private entry(now: number): VmEntry {

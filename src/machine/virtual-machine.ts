@@ -5,6 +5,7 @@
 import type { Clock } from '../base/clock.js';
 import { EngineSwitchError, EXIT_CODE, StateError, TrapezeError, UsageError } from '../base/errors.js';
 import type { CpuState, Engine, PhysicalMap, Vcpu } from '../engine/engine.js';
+import { resetState } from './boot/firmware.js';
 import { type Chipset, createChipset } from './chipset.js';
 import type { ControlBlock } from './control-block.js';
 import { guestDma } from './guest-dma.js';
@@ -13,7 +14,7 @@ import { OutputBuffer } from './output-buffer.js';
 import { powerOn } from './power-on.js';
 import type { TranslationReport } from './protocol.js';
 import { type MachineState, openState, readRam, readState } from './saved-state.js';
-import { VcpuLoop } from './vcpu-loop.js';
+import { type LoopEnd, VcpuLoop } from './vcpu-loop.js';
 import { VirtualClock } from './virtual-clock.js';
 
 export const DEFAULT_MEMORY = 512 * 2 ** 20;
@@ -250,7 +251,13 @@ export class VirtualMachine {
       timed: this.options.stats === true ? () => host.now() : undefined,
     });
     clock.thaw();
-    const end = loop.run();
+    let end = loop.run();
+    while (this.isReset(end, ended)) {
+      ended = undefined;
+      chipset.reset();
+      loop.restart(resetState());
+      end = loop.run();
+    }
     for (const output of outputs) output.flush();
     const statistics = gather(memory.statistics?.() ?? loop.vcpu.statistics(), loop, clock);
     const cpu = loop.vcpu.save();
@@ -267,6 +274,12 @@ export class VirtualMachine {
     }
     const run: Run = ended ?? { reason: 'closed', debugExitCode: 0 };
     return { reason: run.reason, exitCode: exitCodeOf(run), statistics, cpu };
+  }
+
+  /** With firmware a reset is the hardware's: memory and CMOS cells stay as they are, and the firmware starts again. */
+  private isReset(end: LoopEnd, run: Run | undefined): boolean {
+    if (this.options.firmware === undefined || this.options.noReboot === true) return false;
+    return run === undefined ? end === 'shutdown' : run.reason === 'reset';
   }
 
   private changeEngine(memory: EngineWithMemory, loop: VcpuLoop): void {

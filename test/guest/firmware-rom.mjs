@@ -92,15 +92,52 @@ const SWITCH = [
   line('out dx, al', 0xee),
 ];
 
+const RAM_CELL = 0x700;
+const CMOS_CELL = 0x40;
+/** Ways to reset, in the order of the CMOS cell that counts them. */
+const RESETS = [
+  [...out(0x92, 0x03)],
+  [...out(0x64, 0xfe)],
+  [...out(0xcf9, 0x02), ...out(0xcf9, 0x06)],
+  // An interrupt without a table to find its gate in: a triple fault.
+  [line('lidt cs:[no-table]', 0x2e, 0x0f, 0x01, 0x1e, { to: 'no-table', form: 'absolute16' }), line('int3', 0xcc)],
+];
+/** Counts in CMOS and in RAM, tells both and what the shadow shows, leaves RAM in the shadow, and resets. */
+const RESETTING = [
+  line('jmp far f000:again', 0xea, { to: 'again', form: 'absolute16' }, ...word(0xf000)),
+  label('no-table'),
+  line('', 0, 0, 0, 0, 0, 0),
+  label('again'),
+  ...[line('xor ax, ax', 0x31, 0xc0), line('mov ss, ax', 0x8e, 0xd0), line('mov sp, 0x600', 0xbc, ...word(0x600))],
+  ...[line('mov ds, ax', 0x8e, 0xd8), ...tell(RAM_CELL), ...increment(RAM_CELL)],
+  ...[...setDs(0xf000), ...tell(CELL), ...pam(0x59, 0x20), ...store(CELL, 0x11)],
+  ...[line('mov al, cell', 0xb0, CMOS_CELL), line('out 0x70, al', 0xe6, 0x70), line('in al, 0x71', 0xe4, 0x71)],
+  ...[line('mov dx, debug port', 0xba, ...word(DEBUG_PORT)), line('out dx, al', 0xee)],
+  ...[line('mov bl, al', 0x88, 0xc3), line('inc ax', 0x40), line('out 0x71, al', 0xe6, 0x71)],
+  ...RESETS.flatMap((how, n) => [
+    line('cmp bl, n', 0x80, 0xfb, n),
+    line('jne other', 0x75, near8(`other-${n}`)),
+    ...how,
+    label(`wait-${n}`),
+    line('jmp wait', 0xeb, near8(`wait-${n}`)),
+    label(`other-${n}`),
+  ]),
+];
+/** RAM is zero at power-on; the ROM is back in the shadow after every reset. */
+export const RESETS_TOLD = [0, 1, 2, 3, 4].flatMap((n) => [n, PATTERN, n]);
+
 const END = [...out(0xf4, 0x10), label('stay'), line('jmp stay', 0xeb, near8('stay'))];
 
 export const TOLD = [...ATTRIBUTES_TOLD, ...A20_TOLD, 0x77];
 /** ((v << 1) | 1) & 255 of what END writes. */
 export const EXIT_CODE = 0x21;
 
-export function testRom() {
+export const testRom = () => romOf([...ATTRIBUTES, ...A20, ...SWITCH, ...END]);
+export const resettingRom = () => romOf([...RESETTING, ...END]);
+
+function romOf(code) {
   const rom = new Uint8Array(ROM_SIZE).fill(0xcc);
-  rom.set(assemble([...ATTRIBUTES, ...A20, ...SWITCH, ...END], 0).bytes, 0);
+  rom.set(assemble(code, 0).bytes, 0);
   rom[CELL] = PATTERN;
   // A near jump: the code segment's base stays at the top of the address space.
   rom.set([0xe9, ...word(-0xfff3)], 0xfff0);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Machine } from '../../dist/node.js';
 import { openGuestFile } from './files.mjs';
 import { INTERRUPTS_TOLD, interruptRom } from './firmware-interrupt-rom.mjs';
-import { EXIT_CODE, TOLD, testRom } from './firmware-rom.mjs';
+import { EXIT_CODE, RESETS_TOLD, resettingRom, TOLD, testRom } from './firmware-rom.mjs';
 import { kernelLines } from './kernel-log.mjs';
 import { bootTrapeze } from './trapeze.mjs';
 
@@ -22,6 +22,7 @@ async function open(...names) {
 
 for (const [what, firmware, expected] of [
   ['a ROM runs from the reset vector and finds memory attributes and the A20 gate at work', testRom(), TOLD],
+  ['every way to reset starts the ROM again and leaves memory alone', resettingRom(), RESETS_TOLD],
   [
     'NMIs wait for each other and end HLT; a deadline follows the TSC that the guest set',
     interruptRom(),
@@ -29,7 +30,7 @@ for (const [what, firmware, expected] of [
   ],
 ]) {
   test(what, async () => {
-    const options = { debugcon: DEBUG_PORT, debugExit: true, noReboot: true, timeoutMs: 20_000, memoryBytes: 2 ** 24 };
+    const options = { debugcon: DEBUG_PORT, debugExit: true, timeoutMs: 20_000, memoryBytes: 2 ** 24 };
     const machine = new Machine({ firmware, ...options });
     const told = [];
     machine.on('debugcon', (bytes) => told.push(...bytes));
@@ -39,6 +40,12 @@ for (const [what, firmware, expected] of [
     assert.equal(result.exitCode, EXIT_CODE);
   });
 }
+
+test('without reboot a reset under firmware ends the run', async () => {
+  const result = await new Machine({ firmware: resettingRom(), noReboot: true, timeoutMs: 20_000 }).run();
+  assert.equal(result.reason, 'reset');
+  assert.equal(result.exitCode, 4);
+});
 
 test('what cannot be a ROM, or cannot be started by one, is refused', async () => {
   const refuses = (options, message) => assert.rejects(new Machine(options).run(), { message, exitCode: 2 });

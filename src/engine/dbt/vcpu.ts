@@ -448,6 +448,7 @@ export class DbtVcpu implements SteppingVcpu {
     this.setWord(S.LOG_COUNT, 0);
     this.owed = 'nothing';
     this.delivery = undefined;
+    this.remap();
   }
 
   /**

@@ -27,6 +27,13 @@ const DR7_RESET = 0x400n;
 const IA32_PAT = 0x277;
 const PAT_RESET = 0x0007_0406_0007_0406n;
 const IA32_MTRR_DEF_TYPE = 0x2ff;
+/** Those that RESET clears: TSC and its adjustment, SYSENTER, DEBUGCTL, MTRRs, SPEC_CTRL, SYSCALL, KERNEL_GS_BASE, TSC_AUX. */
+const CLEARED_MSRS = [
+  ...[0x10, 0x3b, 0x174, 0x175, 0x176, 0x1d9],
+  ...Array.from({ length: 16 }, (_, n) => 0x200 + n),
+  ...[0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f],
+  ...[IA32_MTRR_DEF_TYPE, 0x48, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103],
+];
 /** "EDX: Family/Model/Stepping": any of the sixth family. */
 const RESET_EDX = 0x600n;
 const FCW_RESET = 0x40;
@@ -64,10 +71,7 @@ export function resetState(): CpuState {
     efer: 0n,
     xcr0: 1n,
     dr: [0n, 0n, 0n, 0n, 0n, 0n, DR6_RESET, DR7_RESET],
-    msrs: new Map([
-      [IA32_PAT, PAT_RESET],
-      [IA32_MTRR_DEF_TYPE, 0n],
-    ]),
+    msrs: new Map([...CLEARED_MSRS.map((msr) => [msr, 0n] as const), [IA32_PAT, PAT_RESET]]),
     fxsave: resetFxsave(FCW_RESET),
     halted: false,
     interruptShadow: false,
