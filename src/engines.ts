@@ -38,6 +38,8 @@ export interface EnginesOptions {
   readonly ramBytes: number;
   /** A ROM of whole pages that ends at 4 GiB. */
   readonly firmware: Uint8Array | undefined;
+  /** The TSC's frequency where the engine can choose it. */
+  readonly tscHz?: number | undefined;
   /** Only what both engines have here is shown to the guest. */
   readonly switchable: boolean;
   readonly runtime: WebAssembly.Module;
@@ -68,7 +70,7 @@ export class Engines implements EngineWithMemory {
     const needsKvm = name === 'kvm' || switchable;
     if (needsKvm && firmware !== undefined) throw unsupported('the kvm engine runs no firmware yet');
     this.kvm = needsKvm ? this.openKvm() : undefined;
-    this.tscHz = this.kvm?.tscHz ?? DBT_TSC_HZ;
+    this.tscHz = this.kvm?.tscHz ?? options.tscHz ?? DBT_TSC_HZ;
     const profile = cpuidEntries({ ...DEFAULT_CPUID_OPTIONS, tscHz: this.tscHz });
     const offered = switchable ? commonFeatures(profile, this.visible()) : profile;
     this.dbt = new DbtEngine(
@@ -210,7 +212,7 @@ export class Engines implements EngineWithMemory {
       system: host.openSystem(),
       now: () => host.now(),
       lease: host.lease,
-      tscHz: DBT_TSC_HZ,
+      tscHz: this.options.tscHz ?? DBT_TSC_HZ,
       virtualNow: () => options.virtualNow(),
       stepper: () => this.translatingVcpu(),
     });

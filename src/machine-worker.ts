@@ -17,13 +17,16 @@ export async function runMachine(start: StartMessage, host: WorkerHost): Promise
     const machine = new VirtualMachine(start.options, control, {
       now: () => host.now(),
       wallClockMs: start.wallClockMs,
-      makeEngine(ramBytes, firmware, virtualNow) {
+      makeEngine(ramBytes, firmware, virtualNow, tscHz) {
         if (firmware !== undefined) checkFirmware(firmware, start.options.firmwareName);
         // A guest that starts again gets fresh memory.
         engines?.engine.close();
         const { engine, switchable = false } = start.options;
         const name = engine === 'kvm' ? 'kvm' : 'dbt';
-        engines = new Engines({ name, ramBytes, firmware, switchable, runtime: start.runtime, virtualNow }, host);
+        engines = new Engines(
+          { name, ramBytes, firmware, switchable, runtime: start.runtime, virtualNow, tscHz },
+          host,
+        );
         return engines;
       },
       serial: (bytes) => host.post({ kind: 'serial', bytes }),

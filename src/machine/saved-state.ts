@@ -81,7 +81,7 @@ const HEAD = stateKind('machine', 1, {
     what: 'a time',
     accepts: (v): v is number => typeof v === 'number' && v >= 0 && v <= 1e18,
   } as Field<number>,
-  tscHz: integer(1, 1e12),
+  tscHz: integer(1e6, 1e11),
   memoryBytes: integer(MIN_RAM_SIZE, MAX_RAM_SIZE),
   cpus: integer(1, 255),
   debugcon: orNull(u16),

@@ -19,6 +19,9 @@ import { VirtualClock } from './virtual-clock.js';
 
 export const DEFAULT_MEMORY = 512 * 2 ** 20;
 const UARTS = 2;
+/** IA32_TIME_STAMP_COUNTER, and how far it may be off after a state was loaded. */
+const TSC = 0x10;
+const TSC_JUMP_S = 0.5;
 const INSPECT_PERIOD_NS = 2e6;
 
 /** An engine with the guest RAM it runs on. */
@@ -48,8 +51,16 @@ export interface VirtualMachineHost {
   /** Nanoseconds, monotonic. */
   now(): number;
   readonly wallClockMs: number;
-  /** `firmware` is a ROM that ends at 4 GiB. `virtualNow`: nanoseconds of the machine's own clock. */
-  makeEngine(ramBytes: number, firmware: Uint8Array | undefined, virtualNow: () => number): EngineWithMemory;
+  /**
+   * `firmware` is a ROM that ends at 4 GiB. `virtualNow`: nanoseconds of the machine's own clock. `tscHz`: what the guest's
+   * TSC should run at, if the engine can choose.
+   */
+  makeEngine(
+    ramBytes: number,
+    firmware: Uint8Array | undefined,
+    virtualNow: () => number,
+    tscHz?: number,
+  ): EngineWithMemory;
   serial(bytes: Uint8Array): void;
   debugcon(bytes: Uint8Array): void;
   /** The guest stands still for the request of this number. */
@@ -101,15 +112,15 @@ export class VirtualMachine {
     return this.options.memoryBytes ?? DEFAULT_MEMORY;
   }
 
-  private makeEngine(): EngineWithMemory {
-    return this.host.makeEngine(this.ramBytes, this.options.firmware, () => this.clock.now());
+  private makeEngine(tscHz?: number): EngineWithMemory {
+    return this.host.makeEngine(this.ramBytes, this.options.firmware, () => this.clock.now(), tscHz);
   }
 
   /** The next run goes on from a saved state. Throws TrapezeError for one that cannot be loaded. */
   async load(file: Uint8Array): Promise<void> {
     const opened = openState(file);
     const state = readState(opened);
-    const memory = this.makeEngine();
+    const memory = this.makeEngine(state.tscHz);
     if (memory.tscHz !== state.tscHz) {
       const mhz = (hz: number): string => `${hz / 1e6} MHz`;
       const problem = `the saved machine's time-stamp counter runs at ${mhz(state.tscHz)}`;
@@ -118,7 +129,7 @@ export class VirtualMachine {
     const missing = state.features.filter((name) => !memory.features.includes(name));
     if (missing.length > 0) {
       throw new StateError(
-        `the saved guest uses processor features that engine ${memory.engine.name} has not here: ${missing.slice(0, 9).join(', ')}`,
+        `the saved guest uses processor features that engine ${memory.engine.name} does not offer here: ${missing.slice(0, 9).join(', ')}`,
       );
     }
     await readRam(opened, memory.ram);
@@ -165,6 +176,7 @@ export class VirtualMachine {
     }
     const vcpu = memory.engine.createVcpu(0);
     vcpu.load(cpu);
+    if (loaded !== undefined) checkTsc(vcpu, cpu, memory);
     return { chipset, vcpu, memory, halted: cpu.halted };
   }
 
@@ -318,6 +330,17 @@ export class VirtualMachine {
     }
     clock.thaw();
   }
+}
+
+/** Not every host's KVM lets a counter be set; a guest whose time runs back waits for it to come round again. */
+function checkTsc(vcpu: Vcpu, saved: CpuState, { engine, tscHz }: EngineWithMemory): void {
+  const wanted = saved.msrs.get(TSC);
+  const found = vcpu.save().msrs.get(TSC);
+  if (wanted === undefined || found === undefined) return;
+  if (Math.abs(Number(BigInt.asIntN(64, found - wanted))) <= TSC_JUMP_S * tscHz) return;
+  throw new StateError(
+    `engine ${engine.name} cannot set the time-stamp counter on this host; load it with engine dbt, or where KVM can`,
+  );
 }
 
 function missingFor(change: () => void): readonly string[] {
