@@ -1,11 +1,17 @@
 // Firmware from the reset vector on: a ROM of our own, and Debian's SeaBIOS with and without a kernel to start.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { linuxOptionRom } from '../../dist/machine/boot/option-rom.js';
 import { Machine } from '../../dist/node.js';
 import { openGuestFile } from './files.mjs';
 import { INTERRUPTS_TOLD, interruptRom } from './firmware-interrupt-rom.mjs';
 import { EXIT_CODE, RESETS_TOLD, resettingRom, TOLD, testRom } from './firmware-rom.mjs';
 import { kernelLines } from './kernel-log.mjs';
+import { hasQemu } from './qemu.mjs';
 import { bootTrapeze } from './trapeze.mjs';
 
 const DEBUG_PORT = 0x402;
@@ -78,6 +84,28 @@ test('SeaBIOS finds no bootable device', { skip: bios.skip, timeout: 60_000 }, a
   assert.match(log, /Copying SMBIOS/);
   assert.match(log, /No bootable device\./);
   assert.match(serial, /SeaBIOS/);
+});
+
+test('the option ROM starts Linux in QEMU as well', async (t) => {
+  const { files, skip } = await open('bios-256k.bin', 'vmlinuz');
+  if (skip !== false || !hasQemu()) return t.skip(skip === false ? 'this host has no qemu-system-x86_64' : skip);
+  const directory = mkdtempSync(join(tmpdir(), 'trapeze-rom-'));
+  try {
+    const write = (name, bytes) => writeFileSync(join(directory, name), bytes);
+    write('bios-256k.bin', files[0]);
+    write('kernel', files[1]);
+    // The name under which QEMU looks for its own.
+    write('linuxboot_dma.bin', linuxOptionRom());
+    write('kvmvapic.bin', new Uint8Array(0));
+    const machine = ['-L', directory, '-accel', 'tcg', '-machine', 'pc,vmport=off', '-m', '256', '-vga', 'none'];
+    const guest = ['-kernel', join(directory, 'kernel'), '-append', 'console=ttyS0 panic=-1'];
+    const io = ['-nographic', '-nodefaults', '-serial', 'stdio', '-no-reboot'];
+    const { stdout } = spawnSync('qemu-system-x86_64', [...machine, ...guest, ...io], { timeout: 90_000 });
+    // Without an initrd it ends for want of a root file system, and by panic=-1 at once.
+    assert.match(stdout.toString('latin1'), /Command line: console=ttyS0 panic=-1[\s\S]*Unable to mount root/);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
 
 for (const { what, rom, kernel, initrd, machine, log } of [
