@@ -58,17 +58,17 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
   const terminal = new Terminal(host, {
     onInput: (bytes) => machine?.write(bytes),
     onResize: ({ columns, rows }) => machine?.resize(columns, rows),
-    onLeave: () => leave(),
+    onLeave: () => leave('by key'),
     onSave: () => void (machine && saving.now(machine)),
   });
   const saving = new Saving(file, (text) => {
     if (terminal.isInteractive) terminal.notice(text);
     else host.errors.write(`${text}\n`);
   });
-  const leave = (): void => void (machine && saving.leave(machine));
+  const leave = (isAsked: 'by key' | 'from outside'): void => void (machine && saving.leave(machine, isAsked));
   const stop = (exitCode: number): void => {
     signalled ??= exitCode;
-    leave();
+    leave('from outside');
   };
   const signalHandlers = SIGNALS.map(([signal, number]) => [signal, () => stop(128 + number)] as const);
   const onOutputError = (error: NodeJS.ErrnoException): void => {
@@ -94,7 +94,7 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     if (file !== undefined && options.timeout !== undefined) {
       timer = setTimeout(() => {
         timedOut = true;
-        leave();
+        leave('from outside');
       }, options.timeout);
     }
     const ended = await machine.run();

@@ -25,15 +25,27 @@ export class Saving {
       return;
     }
     await this.toFile(machine, this.file);
+    if (this.failure === undefined) return;
+    this.tell(`trapeze: ${messageOf(this.failure)}`);
+    this.failure = undefined;
   }
 
-  /** Ends the run, saved where that is wanted; asked again, at once. */
-  async leave(machine: Machine): Promise<void> {
+  /**
+   * Ends the run, saved where that is wanted; asked again, at once. A person at the keyboard keeps the guest where it
+   * cannot be saved.
+   */
+  async leave(machine: Machine, isAsked: 'by key' | 'from outside'): Promise<void> {
     if (this.file !== undefined && !this.isLeaving) {
       this.isLeaving = true;
       // It must not go on after the moment that is saved.
       await machine.pause().catch(() => {});
       await this.toFile(machine, this.file);
+      if (this.failure !== undefined && isAsked === 'by key') {
+        this.tell(`trapeze: ${messageOf(this.failure)}. The guest goes on; Ctrl-A x again leaves without saving.`);
+        this.failure = undefined;
+        machine.resume();
+        return;
+      }
     }
     machine.close();
   }
@@ -50,4 +62,8 @@ export class Saving {
       else this.failure ??= error;
     }
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
