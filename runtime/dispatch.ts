@@ -83,7 +83,8 @@ function cached(linear: u64, key: i32): usize {
 /**
  * Header of the block at RIP, or 0 with STATUS saying why. `slot` is the link that led here (0: none). A plain link is
  * one word, filled in when the block lies in the page the jump came from. With bit 0 set it is a link between pages,
- * header and generation, filled in for any page.
+ * header and generation, filled in for any page; with bit 1 set as well, that of an indirect jump, which holds the RIP it is
+ * good for in the next eight bytes.
  */
 export function lookup(slot: usize): usize {
   if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
@@ -107,7 +108,11 @@ export function lookup(slot: usize): usize {
       if (second == 0 || fetchPage(view, (linear & ~0xfff) + 4096) == second) {
         const base = load<u64>(CPU_BASE + RIP) - (linear & 0xfff);
         if (slot != 0 && second == 0) {
-          if ((slot & 1) != 0) linkPages(slot - 1, header, linear, slotOf(view, linear), key);
+          if ((slot & 1) != 0) {
+            const link = slot & ~3;
+            if ((slot & 2) != 0) store<u64>(link + 8, load<u64>(CPU_BASE + RIP));
+            linkPages(link, header, linear, slotOf(view, linear), key);
+          }
           else if (base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
         }
         store<u64>(CPU_BASE + RIP_BASE, base);

@@ -21,6 +21,7 @@ const MAX_INSTRUCTIONS = 64;
 /** A page whose code was given up this often is treated as holding code and data. */
 const MIXED_AFTER = 16;
 const MAX_INSTRUCTION_BYTES = 15;
+const LINK_SIZE = 8;
 
 export const LOOKUP_RECORD = S.BLOCKS;
 /** Room for the one instruction that is stepped without being remembered: header, record, closing record. */
@@ -209,16 +210,20 @@ export class BlockCache {
 
   private linksLeft = 0;
   private nextLink = 0;
-  /** Two zeroed words that a region's exit fills with the header of the block it goes to and a generation; 0 where there is no room. */
-  allocateLink(): number {
-    if (this.linksLeft === 0) {
+  /**
+   * Links of two zeroed words each, next to each other, which a region's exit fills with the header of the block it goes to
+   * and a generation; 0 where there is no room.
+   */
+  allocateLinks(count: number): number {
+    if (this.linksLeft < count) {
       this.nextLink = this.allocate(R.RECORD_SIZE);
       if (this.nextLink === 0) return 0;
-      this.linksLeft = R.RECORD_SIZE / 8;
+      this.linksLeft = R.RECORD_SIZE / LINK_SIZE;
     }
-    this.linksLeft--;
-    this.nextLink += 8;
-    return this.nextLink - 8;
+    const at = this.nextLink;
+    this.linksLeft -= count;
+    this.nextLink += count * LINK_SIZE;
+    return at;
   }
 
   /** False for a block that was dropped meanwhile. */

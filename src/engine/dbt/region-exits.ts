@@ -17,8 +17,15 @@ import type { FunctionIndex } from './lower.js';
 import * as R from './record.js';
 import { RegionState } from './region-state.js';
 
-/** Hands out the linear-memory words that link an exit to a block: of the same page, or (`between` pages) of any. */
-export type LinkSlot = (target: number, between: boolean) => number;
+/**
+ * Hands out the linear-memory words that link an exit to a block, by page offset: `near` to one of the same page, `far` to
+ * one of any page, `indirect` from a jump at that offset to where it went last.
+ */
+export type LinkSlot = (kind: 'near' | 'far' | 'indirect', offset: number) => number;
+
+/** Bits of a link: it is good between pages; its RIP must be compared, or did not agree. */
+const FAR = 1;
+const INDIRECT = 2;
 
 /** Depths of the three blocks right after opening. */
 const TO_RIP = 1;
@@ -93,6 +100,10 @@ export abstract class RegionExits extends RegionState {
     e.end();
     if (this.key & S.KEY_CODE64) {
       e.get(this.link);
+      e.i32(FAR | INDIRECT);
+      e.op('i32.and');
+      e.i32(FAR);
+      e.op('i32.eq');
       e.if(undefined, true);
       this.followPages();
       e.end();
@@ -195,7 +206,7 @@ export abstract class RegionExits extends RegionState {
     const isNear = offset >= 0 && offset < 4096;
     this.storeAll();
     if (isNear && (size === 8 || (size === 4 && (this.key & S.KEY_CODE32) !== 0))) {
-      e.i32(this.slot(offset, false));
+      e.i32(this.slot('near', offset));
       e.set(this.link);
       e.i32(offset);
       e.set(this.offset);
@@ -204,7 +215,7 @@ export abstract class RegionExits extends RegionState {
     }
     this.ripAt(offset, size);
     e.set(this.rip);
-    e.i32(!isNear && this.key & S.KEY_CODE64 ? this.slot(offset, true) | 1 : 0);
+    e.i32(!isNear && this.key & S.KEY_CODE64 ? this.slot('far', offset) | FAR : 0);
     e.set(this.link);
     e.br(TO_RIP);
   }
@@ -221,6 +232,25 @@ export abstract class RegionExits extends RegionState {
     e.i32(offset);
     e.set(this.offset);
     e.br(TO_STATUS);
+  }
+
+  /** Sets `link` to that of this jump: to be followed if it went to RIP (in its local) last time, too. */
+  protected linkIndirect(): void {
+    const e = this.emit;
+    if ((this.key & S.KEY_CODE64) === 0) {
+      e.i32(0);
+      e.set(this.link);
+      return;
+    }
+    const slot = this.slot('indirect', this.insn.offset);
+    e.i32(slot | FAR);
+    e.i32(slot | FAR | INDIRECT);
+    e.i32(0);
+    e.load('i64', 8, slot + 8);
+    e.get(this.rip);
+    e.op('i64.eq');
+    e.select('i32');
+    e.set(this.link);
   }
 
   // ---- the ring of return addresses ----
@@ -242,7 +272,7 @@ export abstract class RegionExits extends RegionState {
     this.ripAt(this.insn.next);
     e.store('i64', 8, S.RETURN_RING);
     e.get(top);
-    e.i32(this.slot(this.insn.next, true) | 1);
+    e.i32(this.slot('far', this.insn.next) | FAR);
     e.store('i32', 4, S.RETURN_RING + 8);
   }
   /** Sets `link` to the newest caller's if RIP (in its local) is where that call returns to, else to none. */

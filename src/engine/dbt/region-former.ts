@@ -42,14 +42,45 @@ export interface Region {
   readonly returnSites: readonly number[];
 }
 
+const NOWHERE: ReadonlySet<number> = new Set();
 /** Blocks entered fewer times than this stay outside. */
 const MIN_HEAT = 4;
 
+/** The code of a page, decoded where it is asked for. */
+class PageCode {
+  readonly cache: BlockCache;
+  readonly page: number;
+  readonly key: number;
+  private readonly decoded = new Map<number, Insn | undefined>();
+
+  constructor(cache: BlockCache, page: number, key: number) {
+    this.cache = cache;
+    this.page = page;
+    this.key = key;
+  }
+
+  /** Undefined where the instruction leaves the page. */
+  at(offset: number): Insn | undefined {
+    let insn = this.decoded.get(offset);
+    if (insn === undefined && !this.decoded.has(offset)) {
+      insn = this.cache.decodeAt(this.page + offset, this.key);
+      this.decoded.set(offset, insn);
+    }
+    return insn;
+  }
+  /** Times the block at an offset was entered before it was translated. */
+  heat(offset: number): number {
+    const block = this.cache.find(this.page + offset, this.key);
+    return block === undefined ? 0 : this.cache.heat(block);
+  }
+}
+
 /** The region of the blocks at `seeds`, offsets in the page at `page`. */
 export function formRegion(cache: BlockCache, page: number, key: number, seeds: readonly number[]): Region {
-  const chosen = choose(cache, page, key, seeds);
+  const code = new PageCode(cache, page, key);
+  const chosen = choose(code, seeds);
   const starts = new Set(chosen);
-  const blocks = chosen.map((offset) => cut(cache, page, key, offset, starts));
+  const blocks = chosen.map((offset) => cut(code, offset, starts));
   const entries = new Set(seeds.filter((seed) => starts.has(seed)));
   const returnSites: number[] = [];
   for (const { resumes, isCall, targets } of blocks) {
@@ -60,22 +91,18 @@ export function formRegion(cache: BlockCache, page: number, key: number, seeds: 
     entries.add(callee);
     if (resumes !== undefined && starts.has(resumes)) returnSites.push(resumes);
   }
-  const heat = (offset: number): number => {
-    const block = cache.find(page + offset, key);
-    return block === undefined ? 0 : cache.heat(block);
-  };
-  returnSites.sort((a, b) => heat(b) - heat(a));
+  returnSites.sort((a, b) => code.heat(b) - code.heat(a));
   return { key, page, blocks, entries: [...entries], returnSites: returnSites.slice(0, MAX_RETURN_SITES) };
 }
 
 /** Page offsets of the blocks to include, breadth first. */
-function choose(cache: BlockCache, page: number, key: number, seeds: readonly number[]): number[] {
+function choose(code: PageCode, seeds: readonly number[]): number[] {
   const seen = new Set(seeds);
   const queue = [...seen];
   const chosen: number[] = [];
   let instructions = 0;
   for (let n = 0; n < queue.length && queue.length < MAX_BLOCKS && instructions < MAX_INSTRUCTIONS; n++) {
-    const block = cut(cache, page, key, queue[n] as number, new Set());
+    const block = cut(code, queue[n] as number, NOWHERE);
     // An instruction that crosses into the next page is a block of its own, and never translated.
     if (block.insns.length === 0) continue;
     chosen.push(block.offset);
@@ -83,15 +110,14 @@ function choose(cache: BlockCache, page: number, key: number, seeds: readonly nu
     for (const target of [...block.targets, block.resumes]) {
       if (target === undefined || seen.has(target)) continue;
       seen.add(target);
-      const known = cache.find(page + target, key);
-      if (known !== undefined && cache.heat(known) >= MIN_HEAT) queue.push(target);
+      if (code.heat(target) >= MIN_HEAT) queue.push(target);
     }
   }
   return chosen;
 }
 
 /** Decodes one block up to its end or to the start of another block of the region. */
-function cut(cache: BlockCache, page: number, key: number, start: number, starts: ReadonlySet<number>): RegionBlock {
+function cut(code: PageCode, start: number, starts: ReadonlySet<number>): RegionBlock {
   const insns: RegionInsn[] = [];
   let at = start;
   const targets: number[] = [];
@@ -102,7 +128,7 @@ function cut(cache: BlockCache, page: number, key: number, start: number, starts
       targets.push(at);
       break;
     }
-    const insn = cache.decodeAt(page + at, key);
+    const insn = code.at(at);
     if (insn === undefined) break;
     insns.push({ insn, offset: at });
     at += insn.length;

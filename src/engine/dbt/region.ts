@@ -254,10 +254,7 @@ export class RegionLowering extends RegionExits {
     if (s.transfer === 'return') this.returnInside();
     if (s.transfer === 'call') this.pushReturn();
     if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) this.popReturn();
-    else {
-      e.i32(0);
-      e.set(this.link);
-    }
+    else this.linkIndirect();
     this.leaveToRip();
   }
   /** RIP against where calls inside the region return to. */

@@ -12,6 +12,7 @@ import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
 import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
 import type { FunctionIndex } from './lower.js';
 import { RegionLowering } from './region.js';
+import type { LinkSlot } from './region-exits.js';
 import { flowOf } from './region-flow.js';
 import { formRegion, type Region, type RegionBlock, type RegionInsn } from './region-former.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
@@ -167,12 +168,12 @@ export class Translator {
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
     const lifted = region.blocks.map((b) => liftBlock(b, region.key));
     const flow = flowOf(region, lifted);
-    const slots = new Map<number, number>();
-    const slot = (target: number, between: boolean): number => {
-      const name = target * 2 + (between ? 1 : 0);
+    const slots = new Map<string, number>();
+    const slot: LinkSlot = (kind, offset) => {
+      const name = `${kind} ${offset}`;
       let at = slots.get(name);
       if (at === undefined) {
-        at = this.cache.allocateLink();
+        at = this.cache.allocateLinks(kind === 'indirect' ? 2 : 1);
         slots.set(name, at);
       }
       return at;
