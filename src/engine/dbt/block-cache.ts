@@ -22,6 +22,8 @@ const MAX_INSTRUCTIONS = 64;
 const MIXED_AFTER = 16;
 const MAX_INSTRUCTION_BYTES = 15;
 const LINK_SIZE = 8;
+/** A region larger than this is not made again for a block that it does not hold. */
+const MAX_JOINED = 300;
 
 export const LOOKUP_RECORD = S.BLOCKS;
 /** Room for the one instruction that is stepped without being remembered: header, record, closing record. */
@@ -49,6 +51,9 @@ export interface CompiledRegion {
   readonly offsets: ReadonlySet<number>;
   /** How often it was made again for another entry. */
   readonly generation: number;
+  readonly instructions: number;
+  /** It has jumps whose targets are known at run time only. */
+  readonly hasTable: boolean;
   /** Page frame. */
   readonly frame: number;
   /** 64-byte chunks of the page it depends on, as two 32-bit masks. */
@@ -206,6 +211,11 @@ export class BlockCache {
     this.next += bytes;
     this.i32.fill(0, at >> 2, (at + bytes) >> 2);
     return at;
+  }
+
+  /** A byte for each offset of a page: number of the landing there plus 1, 0 for none. */
+  writeLandings(table: number, landings: ReadonlyMap<number, number>): void {
+    for (const [offset, number] of landings) if (number < 255) this.bytes[table + offset] = number + 1;
   }
 
   private linksLeft = 0;
@@ -405,11 +415,15 @@ export class BlockCache {
     this.dropBlock(block);
   }
 
-  /** The region of this mode that has a block at `gpa`. */
+  /** The region of this mode that has a block at `gpa`, or else one of its page that may jump there indirectly. */
   regionAt(gpa: number, key: number): CompiledRegion | undefined {
-    for (const region of this.pages.get(Math.floor(gpa / PAGE))?.regions ?? [])
-      if (region.key === key && region.offsets.has(gpa % PAGE)) return region;
-    return undefined;
+    let near: CompiledRegion | undefined;
+    for (const region of this.pages.get(Math.floor(gpa / PAGE))?.regions ?? []) {
+      if (region.key !== key) continue;
+      if (region.offsets.has(gpa % PAGE)) return region;
+      if (region.hasTable && region.instructions < MAX_JOINED) near ??= region;
+    }
+    return near;
   }
   /** True where the block's header leads into a region. */
   isTranslated(block: Block): boolean {

@@ -7,10 +7,10 @@ import { endsBlock } from '../../x86/semantics/index.js';
 import type { BlockCache } from './block-cache.js';
 
 const PAGE = 4096;
-const MAX_BLOCKS = 96;
-const MAX_INSTRUCTIONS = 600;
-/** Return sites that a return inside the region compares with. */
-const MAX_RETURN_SITES = 6;
+const MAX_BLOCKS = 128;
+const MAX_INSTRUCTIONS = 800;
+/** More return sites than these are found by a table. */
+const MAX_COMPARISONS = 3;
 
 export interface RegionInsn {
   readonly insn: Insn;
@@ -29,6 +29,8 @@ export interface RegionBlock {
   /** Page offset where control comes back behind a call or an instruction that leaves the region. */
   readonly resumes: number | undefined;
   readonly isCall: boolean;
+  /** Ends in a jump or call whose target is known at run time. */
+  readonly isIndirect: boolean;
 }
 
 export interface Region {
@@ -40,6 +42,8 @@ export interface Region {
   readonly entries: readonly number[];
   /** Page offsets behind calls inside the region: returns look here first. */
   readonly returnSites: readonly number[];
+  /** Jumps, calls and returns find their targets inside the region by a table of its page. */
+  readonly hasTable: boolean;
 }
 
 const NOWHERE: ReadonlySet<number> = new Set();
@@ -92,7 +96,8 @@ export function formRegion(cache: BlockCache, page: number, key: number, seeds: 
     if (resumes !== undefined && starts.has(resumes)) returnSites.push(resumes);
   }
   returnSites.sort((a, b) => code.heat(b) - code.heat(a));
-  return { key, page, blocks, entries: [...entries], returnSites: returnSites.slice(0, MAX_RETURN_SITES) };
+  const hasTable = returnSites.length > MAX_COMPARISONS || blocks.some((b) => b.isIndirect);
+  return { key, page, blocks, entries: [...entries], returnSites, hasTable };
 }
 
 /** Page offsets of the blocks to include, breadth first. */
@@ -101,14 +106,14 @@ function choose(code: PageCode, seeds: readonly number[]): number[] {
   const queue = [...seen];
   const chosen: number[] = [];
   let instructions = 0;
-  for (let n = 0; n < queue.length && queue.length < MAX_BLOCKS && instructions < MAX_INSTRUCTIONS; n++) {
+  for (let n = 0; n < queue.length && instructions < MAX_INSTRUCTIONS; n++) {
     const block = cut(code, queue[n] as number, NOWHERE);
     // An instruction that crosses into the next page is a block of its own, and never translated.
     if (block.insns.length === 0) continue;
     chosen.push(block.offset);
     instructions += block.insns.length;
     for (const target of [...block.targets, block.resumes]) {
-      if (target === undefined || seen.has(target)) continue;
+      if (target === undefined || seen.has(target) || queue.length >= MAX_BLOCKS) continue;
       seen.add(target);
       if (code.heat(target) >= MIN_HEAT) queue.push(target);
     }
@@ -123,6 +128,7 @@ function cut(code: PageCode, start: number, starts: ReadonlySet<number>): Region
   const targets: number[] = [];
   let resumes: number | undefined;
   let isCall = false;
+  let isIndirect = false;
   while (at < PAGE && insns.length < MAX_INSTRUCTIONS) {
     if (insns.length > 0 && starts.has(at)) {
       targets.push(at);
@@ -142,6 +148,7 @@ function cut(code: PageCode, start: number, starts: ReadonlySet<number>): Region
     }
     if (endsBlock(insn)) {
       if (!NEVER_RESUMES.has(insn.mnemonic)) resumes = at;
+      isIndirect = isCall || insn.mnemonic === 'jmp';
       break;
     }
   }
@@ -153,6 +160,7 @@ function cut(code: PageCode, start: number, starts: ReadonlySet<number>): Region
     targets: targets.filter(isInside),
     resumes: resumes !== undefined && isInside(resumes) ? resumes : undefined,
     isCall,
+    isIndirect,
   };
 }
 

@@ -25,6 +25,7 @@ export class RegionLowering extends RegionExits {
   private readonly region: Region;
   private readonly flow: RegionFlow;
   private readonly handlerType: number;
+  private readonly landings: number | undefined;
   /** Number of the landing that the dispatch node goes to. */
   private readonly next: number;
   private node = 0;
@@ -33,8 +34,17 @@ export class RegionLowering extends RegionExits {
   /** Registers cached on every path that came to a merge so far. */
   private readonly cachedAt = new Map<number, number>();
 
-  constructor(functions: FunctionIndex, handlerType: number, region: Region, flow: RegionFlow, slot: LinkSlot) {
+  /** `table`: linear-memory address of the landings by page offset, where the region has one. */
+  constructor(
+    functions: FunctionIndex,
+    handlerType: number,
+    region: Region,
+    flow: RegionFlow,
+    slot: LinkSlot,
+    table: number | undefined,
+  ) {
     super(functions, region.key, slot);
+    this.landings = table;
     this.region = region;
     this.flow = flow;
     this.handlerType = handlerType;
@@ -192,14 +202,15 @@ export class RegionLowering extends RegionExits {
       return;
     }
     this.leaveIfInterrupted(offset);
-    this.goToLanding(landing);
+    this.goToDispatch(() => this.emit.i32(landing));
   }
-  private goToLanding(landing: number): void {
+  /** To the landing whose number `landing` pushes. */
+  private goToDispatch(landing: () => void): void {
     const e = this.emit;
     this.cleanRegisters();
     this.storeFlags();
     this.countDown();
-    e.i32(landing);
+    landing();
     e.set(this.next);
     e.br(this.labels.get(DISPATCH) as number);
   }
@@ -251,17 +262,17 @@ export class RegionLowering extends RegionExits {
     const e = this.emit;
     this.value(s.rip);
     e.set(this.rip);
-    if (s.transfer === 'return') this.returnInside();
+    this.jumpInside(s.transfer === 'return');
     if (s.transfer === 'call') this.pushReturn();
     if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) this.popReturn();
     else this.linkIndirect();
     this.leaveToRip();
   }
-  /** RIP against where calls inside the region return to. */
-  private returnInside(): void {
+  /** RIP (in its local) may be where the region has a landing. */
+  private jumpInside(isReturn: boolean): void {
     const e = this.emit;
     const sites = this.region.returnSites.filter((site) => this.flow.landingAt.has(site));
-    if (sites.length === 0) return;
+    if (this.landings === undefined && !(isReturn && sites.length > 0)) return;
     this.countDown();
     this.pending = 0;
     const { cached, dirty } = this;
@@ -276,19 +287,38 @@ export class RegionLowering extends RegionExits {
     this.pushInterrupted();
     e.op('i32.eqz');
     e.if(undefined, true);
-    for (const site of sites) {
-      e.get(delta);
-      e.i64(BigInt(site));
-      e.op('i64.eq');
-      e.if();
-      this.goToLanding(this.flow.landingAt.get(site) as number);
-      e.end();
-      this.cached = cached;
-      this.dirty = dirty;
-    }
+    if (this.landings !== undefined) this.landByTable(delta, this.landings);
+    else for (const site of sites) this.landAt(delta, site);
     e.end();
     e.end();
+    this.cached = cached;
+    this.dirty = dirty;
     e.release(delta, 'i64');
+  }
+  private landAt(delta: number, site: number): void {
+    const e = this.emit;
+    const { dirty } = this;
+    e.get(delta);
+    e.i64(BigInt(site));
+    e.op('i64.eq');
+    e.if();
+    this.goToDispatch(() => e.i32(this.flow.landingAt.get(site) as number));
+    e.end();
+    this.dirty = dirty;
+  }
+  private landByTable(delta: number, table: number): void {
+    const e = this.emit;
+    e.get(delta);
+    e.op('i32.wrap_i64');
+    e.load('i32', 1, table);
+    e.tee(this.next);
+    e.if();
+    this.goToDispatch(() => {
+      e.get(this.next);
+      e.i32(1);
+      e.op('i32.sub');
+    });
+    e.end();
   }
 }
 

@@ -127,7 +127,7 @@ export class Translator {
       this.table.set(index, instance[`r${n}`] as () => number);
       this.cache.addRegion(this.compiled(lowered, index, replaces === undefined ? 0 : replaces.generation + 1));
       this.regions++;
-      this.instructions += lowered.lifted.reduce((sum, b) => sum + b.count, 0);
+      this.instructions += countOf(lowered.lifted);
     }
     this.modules++;
     this.bytes += bytes.length;
@@ -139,13 +139,15 @@ export class Translator {
   /** Regions for the blocks of the queue: blocks that share one become its entries. */
   private plans(): Plan[] {
     const plans: Plan[] = [];
+    const taken = new Set<CompiledRegion>();
     let rest = this.queue.filter((block) => this.cache.isAlive(block) && !this.cache.isTranslated(block));
     this.queue = [];
     for (let block = rest.shift(); block !== undefined; block = rest.shift()) {
       const { gpa, key } = block;
       const page = gpa - (gpa % PAGE);
       const old = this.cache.regionAt(gpa, key);
-      const replaces = old !== undefined && old.generation < MAX_GENERATION ? old : undefined;
+      const replaces = old !== undefined && old.generation < MAX_GENERATION && !taken.has(old) ? old : undefined;
+      if (replaces !== undefined) taken.add(replaces);
       const seeds = [
         gpa % PAGE,
         ...(replaces?.entries ?? []).flatMap((entry) => (entry === undefined ? [] : entry.gpa % PAGE)),
@@ -153,7 +155,10 @@ export class Translator {
       let region = formRegion(this.cache, page, key, seeds);
       const inside = new Set(region.blocks.map((b) => b.offset));
       for (const offset of replaces?.offsets ?? []) inside.add(offset);
-      const more = rest.filter((b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && inside.has(b.gpa % PAGE));
+      // What an indirect jump leads to is not known, but likely in its page.
+      const more = rest.filter(
+        (b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && (region.hasTable || inside.has(b.gpa % PAGE)),
+      );
       if (more.length > 0) {
         rest = rest.filter((b) => !more.includes(b));
         region = formRegion(this.cache, page, key, [...seeds, ...more.map((b) => b.gpa % PAGE)]);
@@ -178,19 +183,24 @@ export class Translator {
       }
       return at;
     };
-    const body = new RegionLowering(functions, type, region, flow, slot).lower();
+    const table = region.hasTable && flow.landingAt.size > 0 ? this.cache.allocate(PAGE) : undefined;
+    if (table === 0) return undefined;
+    if (table !== undefined) this.cache.writeLandings(table, flow.landingAt);
+    const body = new RegionLowering(functions, type, region, flow, slot, table).lower();
     if ([...slots.values()].includes(0)) return undefined;
     const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
     return { region, lifted, body, entries };
   }
 
-  private compiled({ region, entries }: Lowered, tableIndex: number, generation: number): CompiledRegion {
+  private compiled({ region, lifted, entries }: Lowered, tableIndex: number, generation: number): CompiledRegion {
     const { page, key, blocks } = region;
     return {
       key,
       entries: entries.map((offset) => this.cache.find(page + offset, key)),
       offsets: new Set(blocks.map((b) => b.offset)),
       generation,
+      instructions: countOf(lifted),
+      hasTable: region.hasTable,
       frame: page / PAGE,
       chunks: chunksOf(region),
       tableIndex,
@@ -263,6 +273,8 @@ export function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn 
   definition.lift(lift, insn);
   return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
 }
+
+const countOf = (lifted: readonly LiftedBlock[]): number => lifted.reduce((sum, b) => sum + b.count, 0);
 
 /** The 64-byte chunks of its page that a region is made of. */
 function chunksOf(region: Region): [number, number] {
