@@ -135,6 +135,28 @@ test('options reach the machine', async () => {
   });
 });
 
+test('firmware goes to the machine, with a kernel or without', async () => {
+  const alone = await command(['run', '--firmware', `${directory}/b`]);
+  assert.equal(alone.code, 0);
+  const options = alone.machine?.options ?? assert.fail('no machine');
+  assert.deepEqual([options.firmware?.length, options.firmwareName], [3, `${directory}/b`]);
+  assert.deepEqual([options.kernel, options.modules, options.append], [undefined, [], '']);
+
+  const both = await command(['run', '--firmware', `${directory}/b`, '--kernel', kernel, '--append', 'x']);
+  assert.deepEqual([both.machine?.options.kernel?.length, both.machine?.options.append], [6, 'x']);
+
+  for (const [option, value] of [
+    ['--initrd', `${directory}/a`],
+    ['--append', 'x'],
+  ] as const) {
+    const { code, errors } = await command(['run', '--firmware', `${directory}/b`, option, value]);
+    assert.deepEqual([code, errors.includes(`${option} needs a kernel`)], [2, true], errors);
+  }
+  const missing = await command(['run', '--firmware', `${directory}/nothing`]);
+  assert.equal(missing.code, 2);
+  assert.match(missing.errors, /--firmware .* cannot be read: there is no such file/);
+});
+
 test('serial output goes to standard output, a file or nowhere', async () => {
   const script: Script = (machine) => {
     machine.emit('serial', Buffer.from('hello\n'));
