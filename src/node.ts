@@ -41,7 +41,11 @@ function spawn(): VcpuThread {
       worker.on('error', listener);
       worker.on('exit', (code) => listener(new Error(`the vCPU thread ended with code ${code}`)));
     },
-    terminate: () => void worker.terminate(),
+    terminate() {
+      void worker.terminate();
+      // Out of the kernel, where no termination reaches it.
+      if (isLeased(lease)) new Lease(loadSystem(), lease).kick();
+    },
   };
 }
 

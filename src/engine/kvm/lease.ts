@@ -49,12 +49,15 @@ export class Lease {
   set thread(id: number) {
     Atomics.store(this.words, THREAD, id);
   }
-  get thread(): number {
-    return Atomics.load(this.words, THREAD);
-  }
   mapped(address: bigint, size: number): void {
     new BigUint64Array(this.words.buffer, RUN_ADDRESS * 4, 1)[0] = address;
     Atomics.store(this.words, RUN_SIZE, size);
+  }
+
+  /** Ends the thread's KVM_RUN, if it is in one. */
+  kick(): void {
+    const thread = Atomics.load(this.words, THREAD);
+    if (thread !== 0) this.system.kick(thread);
   }
 
   /** Gives everything back; once, however often it is called. Not while the thread still runs its vCPU. */

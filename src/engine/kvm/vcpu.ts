@@ -16,6 +16,8 @@ const PREEMPTED = { kind: 'preempted' } as const;
 /** XCR0 always has x87, XSTATE_BV both. */
 const XCR0_RESET = 1n;
 const XSTATE_BOTH = 3n;
+/** The way into the guest and out takes some microseconds on slow hosts: a shorter slice might never get anywhere. */
+const MIN_SLICE_NS = 50_000;
 /** An event that is half delivered gets this long to arrive before the state is told. */
 const DELIVERY_NS = 20_000;
 /** More than there are reasons; a power of two. */
@@ -106,7 +108,7 @@ export class KvmVcpu implements Vcpu {
     if (entry.nmi === true) this.injectNmi();
     else if (entry.vector !== undefined) this.inject(entry.vector);
     this.view.setUint8(L.RUN.REQUEST_INTERRUPT_WINDOW, entry.requestInterruptWindow ? 1 : 0);
-    this.timer.arm(entry.sliceNs);
+    this.timer.arm(Math.max(MIN_SLICE_NS, entry.sliceNs));
     this.halted = false;
     for (;;) {
       const exit = this.enter();

@@ -7,7 +7,6 @@ import { TrapezeError } from '../../../base/errors.js';
 import { KICK_SIGNAL, type System } from '../system.js';
 
 const SYS = {
-  RT_SIGACTION: 13,
   RT_SIGPROCMASK: 14,
   RT_SIGTIMEDWAIT: 128,
   GETTID: 186,
@@ -21,7 +20,8 @@ const O_RDWR_CLOEXEC = 0x80002;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const SIG_BLOCK = 0;
-const SIG_IGN = 1n;
+/** A function of the C library that takes a number and does nothing: what a late kick runs. */
+const NO_OPERATION = 'abs';
 const CLOCK_MONOTONIC = 1;
 const SIGEV_THREAD_ID = 4;
 const SIGSET_SIZE = 8;
@@ -81,6 +81,11 @@ function systemOf(koffi: Koffi): System {
       offset: number,
     ) => Int,
     munmap: library.func('int munmap(uintptr_t at, size_t size)') as (at: Int, size: number) => number,
+    dlsym: library.func('uintptr_t dlsym(uintptr_t library, const char *name)') as (
+      library: number,
+      name: string,
+    ) => Int,
+    signal: library.func('uintptr_t signal(int number, uintptr_t handler)') as (number: number, handler: Int) => Int,
     call: library.func('long syscall(long number, long a, long b, long c, long d)') as (
       number: number,
       a: Int,
@@ -132,9 +137,8 @@ function systemOf(koffi: Koffi): System {
     threadId: () => Number(f.call(SYS.GETTID, 0, 0, 0, 0)),
     kick: (threadId) => void f.call(SYS.TGKILL, process.pid, threadId, KICK_SIGNAL, 0),
     holdKickSignal() {
-      // Ignored, it cannot end the process when it comes late; blocked, it is kept all the same. sigaction(2), NOTES.
-      const action = new BigUint64Array([SIG_IGN, 0n, 0n, 0n]);
-      f.callPointers(SYS.RT_SIGACTION, KICK_SIGNAL, new Uint8Array(action.buffer), null, SIGSET_SIZE);
+      // Ignoring the signal would do as well, but setting that throws away what is pending for other threads.
+      f.signal(KICK_SIGNAL, f.dlsym(0, NO_OPERATION));
       f.callPointers(SYS.RT_SIGPROCMASK, SIG_BLOCK, signalSet, null, SIGSET_SIZE);
     },
     takeKick: () => void f.wait(SYS.RT_SIGTIMEDWAIT, signalSet, null, noTime, SIGSET_SIZE),
