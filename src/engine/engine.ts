@@ -77,7 +77,7 @@ export interface CpuState {
   efer: bigint;
   xcr0: bigint;
   dr: bigint[];
-  /** The four PDPTE registers of PAE paging; absent: zero. SDM Vol. 3A, "PDPTE Registers". */
+  /** The four PDPTE registers of PAE paging; absent: as in memory. SDM Vol. 3A, "PDPTE Registers". */
   pdptes?: bigint[];
   /**
    * MSR number -> value, of the MSRs the processor owns. IA32_TIME_STAMP_COUNTER is the guest's reading: a load lets the

@@ -33,7 +33,7 @@ type StateMessage = WorkerMessage & { kind: 'state' };
 type EngineMessage = WorkerMessage & { kind: 'engine' };
 
 /** Something the vCPU thread will tell, unless the run ends before. */
-interface Awaited<T> {
+interface Waiter<T> {
   resolve(value: T): void;
   reject(error: Error): void;
 }
@@ -62,9 +62,9 @@ export class MachineClient implements Machine {
   private saving = 0;
   private holds = 0;
   /** Who waits for the guest to stand still, by number of the request. */
-  private readonly heldWaiters = new Map<number, Awaited<void>>();
-  private stateWaiter: Awaited<StateMessage> | undefined;
-  private engineWaiter: Awaited<EngineMessage> | undefined;
+  private readonly heldWaiters = new Map<number, Waiter<void>>();
+  private stateWaiter: Waiter<StateMessage> | undefined;
+  private engineWaiter: Waiter<EngineMessage> | undefined;
   /** The save or change of engine before the next one. */
   private lastSave: Promise<unknown> = Promise.resolve();
 

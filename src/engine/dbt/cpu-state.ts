@@ -9,6 +9,10 @@ const TSC = 0x10;
 const XSTATE_IN_USE = 3n;
 const STATUS_FLAGS = 0x8d5n;
 const MXCSR_MASK = 0xffff;
+const CR0_PG = 1n << 31n;
+const CR4_PAE = 1n << 5n;
+const EFER_LMA = 1n << 10n;
+const PDPTE_TABLE = 0xffffffe0n;
 
 /** MSRs the processor owns: number -> offset in the state. SDM Vol. 4. */
 const OWNED_MSRS: readonly (readonly [number, number])[] = [
@@ -114,7 +118,7 @@ export function loadCpuState(view: DataView, state: CpuState, routines: StateRou
   u64(S.EFER, state.efer);
   u64(S.XCR0, state.xcr0);
   for (const [n, v] of state.dr.entries()) u64(S.DR + 8 * n, v);
-  for (let n = 0; n < 4; n++) u64(S.PDPTE + 8 * n, state.pdptes?.[n] ?? 0n);
+  for (const [n, v] of (state.pdptes ?? pdptesInMemory(view, state)).entries()) u64(S.PDPTE + 8 * n, v);
   for (const [msr, offset] of OWNED_MSRS) {
     const v = state.msrs.get(msr);
     if (v !== undefined) u64(offset, v);
@@ -133,6 +137,16 @@ export function loadCpuState(view: DataView, state: CpuState, routines: StateRou
   u32(S.NMI_BLOCKED, state.nmiBlocked ? 1 : 0);
   // The CPL is the privilege of SS. SDM Vol. 3C, "Guest Register State".
   u32(S.CPL, ((state.segments[S.SEG_SS] as SegmentState).attributes >> 5) & 3);
+}
+
+/** What a load of CR3 would take up: for states of engines that do not tell the registers. */
+function pdptesInMemory(view: DataView, { cr0, cr3, cr4, efer }: CpuState): bigint[] {
+  const table = Number(cr3 & PDPTE_TABLE);
+  const isPaePaging = (cr0 & CR0_PG) !== 0n && (cr4 & CR4_PAE) !== 0n && (efer & EFER_LMA) === 0n;
+  const isRam = table + 4 * 8 <= view.getUint32(S.CPU_BASE + S.RAM_SIZE, true);
+  return Array.from({ length: 4 }, (_, n) =>
+    isPaePaging && isRam ? view.getBigUint64(S.RAM + table + 8 * n, true) : 0n,
+  );
 }
 
 // ---- FXSAVE64 image. SDM Vol. 1, "FXSAVE Area" ----
