@@ -112,8 +112,7 @@ export function lookup(slot: usize): usize {
             const link = slot & ~3;
             if ((slot & 2) != 0) store<u64>(link + 8, load<u64>(CPU_BASE + RIP));
             linkPages(link, header, linear, slotOf(view, linear), key);
-          }
-          else if (base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
+          } else if (base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
         }
         store<u64>(CPU_BASE + RIP_BASE, base);
         return header;
