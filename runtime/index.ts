@@ -1,7 +1,15 @@
 // The runtime: intricate routines that every evaluator calls, in AssemblyScript without a heap.
 export * from './system/index';
 export * from './float/index';
-export { fetchHost, load128Slow, loadModifySlow, loadSlow, store128Slow, storeSlow } from './mmu/access';
+export {
+  fetchHost,
+  load128Slow,
+  loadModify128Slow,
+  loadModifySlow,
+  loadSlow,
+  store128Slow,
+  storeSlow,
+} from './mmu/access';
 export { dropWrites, flushAll } from './mmu/tlb';
 export { arrive, fetchHere, fetchNextPage, lookup, lookupChecked } from './dispatch';
 export * from './x87/index';

@@ -140,7 +140,9 @@ function differences(dbt, theirs, at, insn, state) {
     }
   }
   const flags = (word(ours, RECORD.FLAGS) ^ word(host, RECORD.FLAGS)) & FLAGS & ~(trap === NO_TRAP ? loose : 0n);
-  if (flags !== 0n) return `flags ${flags.toString(16)}`;
+  if (flags !== 0n) {
+    return `flags ${word(ours, RECORD.FLAGS).toString(16)}, host ${word(host, RECORD.FLAGS).toString(16)}`;
+  }
   if (APPROXIMATE.test(insn.mnemonic)) return '';
   const hex = (view, from, size) =>
     Buffer.from(view.buffer, view.byteOffset + RECORD.FX + from, size)
@@ -164,6 +166,15 @@ function known(insn, what, trap, hostTrap) {
   // Which byte of a long operand is looked at first is each processor's matter.
   if (/^(fldenv|fn?stenv|frstor|fn?save)$/.test(insn.mnemonic) && what.startsWith('cr2'))
     return 'x87 environment across a page';
+  // Several faults at once: neither manual says which comes first.
+  const isAddress = (vector) => [12, 13, 14, 17].includes(vector);
+  if (/^(cmps|movs|cmpxchg16b)$/.test(insn.mnemonic) && isAddress(trap) && isAddress(hostTrap)) {
+    return 'two faults of one instruction';
+  }
+  // SDM Vol. 2B, "SCAS": "the EFLAGS value is restored to the state prior to the execution"; this processor leaves the last one's.
+  if (/^(cmps|scas)$/.test(insn.mnemonic) && trap !== NO_TRAP && what.startsWith('flags')) {
+    return 'flags of a repeated comparison that faults';
+  }
   // Where ring 0 is emulated, KVM looks at the instruction behind a #GP itself and knows few.
   if (!kvm.capabilities.ring0Native && trap === 13 && hostTrap === 6) return "this host's KVM turns #GP into #UD";
   return undefined;

@@ -14,6 +14,8 @@ import {
   CPU_BASE,
   EXIT_MMIO_READ,
   EXIT_MMIO_WRITE,
+  KEY_ALIGN,
+  KEY_CODE64,
   KEY_CPL_MASK,
   KEY_DATA_BREAKPOINT,
   KEY_MMU_MASK,
@@ -34,9 +36,14 @@ import {
 } from '../../src/x86/state';
 import { matchDataBreakpoint } from '../system/breakpoint';
 import { answer, request } from '../system/exit';
+import { raiseError } from '../system/raise';
 import { backing, DEVICE } from './backing';
 import { fetchView, fill, readView, slotOf, writeView } from './tlb';
 import { walk, walkGlobal, walkGpa, walkShift, walkWritable } from './walk';
+
+/** Modes in which the TLB stays empty, so that every access of an instruction comes by here. */
+const WATCHED: i32 = KEY_DATA_BREAKPOINT | KEY_ALIGN;
+const AC: i32 = 17;
 
 function count(offset: usize): void {
   store<u64>(CPU_BASE + offset, load<u64>(CPU_BASE + offset) + 1);
@@ -60,7 +67,7 @@ function locate(gva: u64, access: i32, mmu: i32): usize {
   const attributes = load<u8>(PAGE_ATTRIBUTES + frame);
   const write = access == ACCESS_WRITE || access == ACCESS_MODIFY;
   if (write) store<u8>(PAGE_ATTRIBUTES + frame, attributes | PAGE_DIRTY);
-  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) == 0 && (attributes & PAGE_DEVICE) == 0) {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & WATCHED) == 0 && (attributes & PAGE_DEVICE) == 0) {
     fill(readView(mmu), gva, host, walkGlobal, walkShift);
     if (write && walkWritable && (attributes & (PAGE_HAS_CODE | PAGE_READ_ONLY)) == 0) {
       fill(writeView(mmu), gva, host, walkGlobal, walkShift);
@@ -69,7 +76,6 @@ function locate(gva: u64, access: i32, mmu: i32): usize {
   return host;
 }
 
-// Under an armed data breakpoint the TLB stays empty, so that every access of an instruction comes by here.
 // @ts-ignore: decorator
 @inline function watch(gva: u64, size: i32, isWrite: i32): void {
   if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) matchDataBreakpoint(gva, size, isWrite);
@@ -77,12 +83,22 @@ function locate(gva: u64, access: i32, mmu: i32): usize {
 
 // A byte's host address from the view if it is there, else by a walk.
 function find(gva: u64, access: i32, mmu: i32): usize {
-  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) return locate(gva, access, mmu);
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & WATCHED) != 0) return locate(gva, access, mmu);
   const view = access == ACCESS_READ ? readView(mmu) : writeView(mmu);
   const entry = slotOf(view, gva);
   const offset = gva - load<u64>(entry);
   if (offset < 4096) return <usize>load<u32>(entry + 8) + <usize>offset;
   return locate(gva, access, mmu);
+}
+
+/** Alignment checks are on and say no: #AC, before the page is looked at. SDM Vol. 3A, "Alignment Check Exception (#AC)". */
+export function refusesAlignment(gva: u64, size: i32, mmu: i32): bool {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_ALIGN) == 0 || mmu != MMU_USER) return false;
+  if ((<i32>gva & (size - 1)) == 0) return false;
+  // An address that is not canonical is refused for that.
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_CODE64) != 0 && <u64>(((<i64>gva) << 16) >> 16) != gva) return false;
+  raiseError(AC, 0);
+  return true;
 }
 
 function readHost(host: usize, size: i32): u64 {
@@ -152,17 +168,27 @@ function codeAllows(host: usize, size: i32): bool {
   return (<i32>gva & 4095) + size > 4096;
 }
 
+/** The access begins at a canonical address and ends at one that is not: refused whole, whatever the first page says. */
+function leavesCanonical(gva: u64, size: i32): bool {
+  const last = gva + size - 1;
+  return (load<i32>(CPU_BASE + BLOCK_KEY) & KEY_CODE64) != 0 && <u64>(((<i64>last) << 16) >> 16) != last;
+}
+
 function readDevice(gpa: u64, size: i32): u64 {
   return request(EXIT_MMIO_READ, gpa, size, 0) != 0 ? answer() : 0;
 }
 
 function read(gva: u64, size: i32, access: i32, mmu: i32): u64 {
   watch(gva, size, 0);
+  if (refusesAlignment(gva, size, mmu)) return 0;
   if (crosses(gva, size)) {
     const first = 4096 - (<i32>gva & 4095);
     // Both pages must be there before either is read.
-    const low = find(gva, access, mmu);
-    if (low == 0) return 0;
+    const low = leavesCanonical(gva, size) ? 0 : find(gva, access, mmu);
+    if (low == 0) {
+      if (!failed()) find(gva + first, access, mmu);
+      return 0;
+    }
     const lowGpa = walkGpa;
     const high = find(gva + first, access, mmu);
     if (high == 0) return 0;
@@ -186,10 +212,14 @@ function read(gva: u64, size: i32, access: i32, mmu: i32): u64 {
 
 function write(gva: u64, value: u64, size: i32, mmu: i32): void {
   watch(gva, size, 1);
+  if (refusesAlignment(gva, size, mmu)) return;
   if (crosses(gva, size)) {
     const first = 4096 - (<i32>gva & 4095);
-    const low = find(gva, ACCESS_WRITE, mmu);
-    if (low == 0) return;
+    const low = leavesCanonical(gva, size) ? 0 : find(gva, ACCESS_WRITE, mmu);
+    if (low == 0) {
+      if (!failed()) find(gva + first, ACCESS_WRITE, mmu);
+      return;
+    }
     const lowGpa = walkGpa;
     const high = find(gva + first, ACCESS_WRITE, mmu);
     if (high == 0) return;
@@ -241,6 +271,11 @@ export function load128Slow(gva: u64): v128 {
   const high = read(gva + 8, 8, ACCESS_READ, mmu);
   return i64x2.replace_lane(i64x2.splat(<i64>low), 1, <i64>high);
 }
+/** Of a destination: a fault tells of a write. */
+export function loadModify128Slow(gva: u64): v128 {
+  probeWrite(gva, 16, currentMmu());
+  return failed() ? i64x2.splat(0) : load128Slow(gva);
+}
 export function store128Slow(gva: u64, value: v128): void {
   const mmu = currentMmu();
   // The second half must not fault after the first was written.
@@ -279,12 +314,12 @@ function probe(gva: u64, size: i32, access: i32, mmu: i32): void {
 
 /** Address in linear memory of a byte of plain RAM, or 0: not RAM, or not to be touched without the slow path. May fault (STATUS). */
 export function hostForRead(gva: u64, mmu: i32): u32 {
-  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) return 0;
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & WATCHED) != 0) return 0;
   const host = find(gva, ACCESS_READ, mmu);
   return host <= DEVICE ? 0 : <u32>host;
 }
 export function hostForWrite(gva: u64, mmu: i32): u32 {
-  if ((load<i32>(CPU_BASE + BLOCK_KEY) & KEY_DATA_BREAKPOINT) != 0) return 0;
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & WATCHED) != 0) return 0;
   const host = find(gva, ACCESS_WRITE, mmu);
   if (host <= DEVICE) return 0;
   const attributes = load<u8>(PAGE_ATTRIBUTES + ((host - RAM) >> 12));

@@ -11,6 +11,7 @@ import {
   EFER,
   MMU_SUPERVISOR_SMAP,
   MMU_USER,
+  NOT_CANONICAL,
   PAGE_ATTRIBUTES,
   PAGE_READ_ONLY,
   PDPTE,
@@ -209,6 +210,7 @@ export function walk(gva: u64, access: i32, mmu: i32): bool {
   }
   if ((reg(EFER) & EFER_LMA) != 0) {
     if (<u64>(((<i64>gva) << 16) >> 16) != gva) {
+      store<u64>(CPU_BASE + NOT_CANONICAL, gva);
       raiseError(13, 0);
       return false;
     }

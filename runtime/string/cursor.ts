@@ -11,6 +11,7 @@ import {
   EXIT_REQUEST,
   GPR,
   KEY_CODE64,
+  KEY_ALIGN,
   KEY_DATA_BREAKPOINT,
   KEY_FLAT,
   KEY_MMU_MASK,
@@ -57,7 +58,7 @@ export function begin(size: i32, addressBytes: i32): void {
   key = load<i32>(CPU_BASE + BLOCK_KEY);
   mmu = (key & KEY_MMU_MASK) >> KEY_MMU_SHIFT;
   backward = (load<u32>(CPU_BASE + RFLAGS) & RFLAGS_DF) != 0;
-  oneByOne = (key & (KEY_TRAP | KEY_DATA_BREAKPOINT)) != 0;
+  oneByOne = (key & (KEY_TRAP | KEY_DATA_BREAKPOINT | KEY_ALIGN)) != 0;
   left = CHUNK;
 }
 

@@ -1,6 +1,6 @@
 /** ENTER. SDM Vol. 2A, "ENTER—Make Stack Frame for Procedure Parameters". */
 import { SEG_SS } from '../../src/x86/state';
-import { probeWrite, readLinear } from '../mmu/access';
+import { probeWrite, readLinear, refusesAlignment } from '../mmu/access';
 import { ATTR_DB, attributes, baseOf, cpl, gpr, isCanonical, isCode64, limitOf, RBP, RSP, setGpr, status } from './cpu';
 import { linear } from './descriptor';
 import { mmuIndexOf } from './key';
@@ -47,6 +47,7 @@ export function enter(size: i32, allocation: i32, level: i32): i32 {
   // The manual tests a write at the final stack pointer before anything changes.
   const gva = address(top, size);
   if (status() != 0) return status();
+  if (refusesAlignment(gva, size, mmu)) return status();
   probeWrite(gva, size, mmu);
   if (status() != 0) return status();
   setGpr(RSP, width == 0xffff ? (gpr(RSP) & ~width) | top : top);

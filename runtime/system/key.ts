@@ -44,6 +44,7 @@ import {
   SEGMENT_LIMIT,
   SEGMENT_STRIDE,
 } from '../../src/x86/state';
+import { flushAll } from '../mmu/tlb';
 
 const CR0_PE: u64 = 1;
 const CR0_EM_TS: u64 = 12;
@@ -117,19 +118,22 @@ function flagsKey(cpl: i32): i32 {
 const FLAGS_KEY: i32 = KEY_MMU_MASK | KEY_VM86 | KEY_TRAP | KEY_ALIGN;
 const SEGMENT_KEY: i32 = KEY_CODE64 | KEY_CODE32 | KEY_STACK32 | KEY_FLAT | KEY_CPL_MASK;
 
+/** Alignment checks begin: what the TLB knows would bypass them. */
+function put(key: i32): void {
+  if ((key & ~load<i32>(CPU_BASE + BLOCK_KEY) & KEY_ALIGN) != 0) flushAll();
+  store<i32>(CPU_BASE + BLOCK_KEY, key);
+}
+
 /** `updateKey` where only RFLAGS changed. */
 export function updateFlagsKey(): void {
-  store<i32>(
-    CPU_BASE + BLOCK_KEY,
-    (load<i32>(CPU_BASE + BLOCK_KEY) & ~FLAGS_KEY) | flagsKey(load<i32>(CPU_BASE + CPL)),
-  );
+  put((load<i32>(CPU_BASE + BLOCK_KEY) & ~FLAGS_KEY) | flagsKey(load<i32>(CPU_BASE + CPL)));
 }
 
 /** `updateKey` on entering 64-bit code, where only RFLAGS, CPL, CS and SS changed: the way of every system call. */
 export function updateKeyCode64(): void {
   const cpl = load<i32>(CPU_BASE + CPL);
   const kept = load<i32>(CPU_BASE + BLOCK_KEY) & ~(FLAGS_KEY | SEGMENT_KEY);
-  store<i32>(CPU_BASE + BLOCK_KEY, kept | KEY_CODE64 | KEY_FLAT | (cpl << KEY_CPL_SHIFT) | flagsKey(cpl));
+  put(kept | KEY_CODE64 | KEY_FLAT | (cpl << KEY_CPL_SHIFT) | flagsKey(cpl));
 }
 
 /** Recomputes BLOCK_KEY. KEY_SINGLE belongs to the engine and is kept. */
@@ -152,5 +156,5 @@ export function updateKey(): void {
   if (cr0 & CR0_EM_TS) key |= KEY_FPU_TRAP;
   if ((cr4 & CR4_OSFXSR) == 0) key |= KEY_NO_SSE;
   if ((load<u32>(CPU_BASE + MXCSR) & 0x1f80) != 0x1f80) key |= KEY_SSE_UNMASKED;
-  store<i32>(CPU_BASE + BLOCK_KEY, key | breakpoints(cr4));
+  put(key | breakpoints(cr4));
 }

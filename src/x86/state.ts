@@ -119,6 +119,8 @@ export const MCG_STATUS = 992;
 export const PENDING_DEBUG = 1000;
 /** u64, IA32_TSC_ADJUST. */
 export const TSC_ADJUST = 1008;
+/** u64: the address that raised #GP(0) because it is not canonical, 0: none. The engine makes #SS(0) of it where it was the stack's. */
+export const NOT_CANONICAL = 1016;
 
 // ---- floating point ----
 /** Eight 16-byte slots indexed by PHYSICAL register: mantissa u64 +0, sign and exponent u16 +8. MMX n is the mantissa of physical n. */

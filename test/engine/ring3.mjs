@@ -148,7 +148,9 @@ export class Ring3Runner {
     // Ring 3 has the driver's pages and nothing else of the low ones.
     for (let n = 1; n < 512; n++) u64(PT_LOW + 8 * n, (n << 12) | (n >= 0x10 && n < 0x14 ? 7 : 3));
     u64(PT_CODE + 8 * ((START >> 12) & 511), CODE_FRAMES | 7);
-    const data = (at, frame, rights) => u64(PT_DATA + 8 * ((at >> 12) & 511), (DATA_FRAMES + frame * 4096) | rights);
+    // Not executable: a jump into random bytes might never come back.
+    const data = (at, frame, rights) =>
+      u64(PT_DATA + 8 * ((at >> 12) & 511), BigInt((DATA_FRAMES + frame * 4096) | rights) | (1n << 63n));
     data(WINDOW, 0, 7);
     data(WINDOW + 4096, 1, 7);
     data(MEMORY_AT, 2, 7);

@@ -122,6 +122,7 @@ export class BlockCache {
    * (host address of that page) was not given.
    */
   make(gpa: number, key: number, secondPage: number | undefined): Block | undefined {
+    this.makeRoomForForms();
     const insns = this.cut(gpa, key, secondPage);
     if (insns === undefined) return undefined;
     const first = insns[0] as Insn;
@@ -140,12 +141,19 @@ export class BlockCache {
 
   /** The same for one instruction, forgotten at once: it may change its own bytes. */
   makeTransient(gpa: number, key: number, secondPage: number | undefined): Block | undefined {
+    this.makeRoomForForms();
     const insns = this.cut(gpa, key | S.KEY_SINGLE, secondPage);
     if (insns === undefined) return undefined;
     const length = (insns[0] as Insn).length;
     const block: Block = { id: 0, gpa, key, header: TRANSIENT_BLOCK, length, instructions: 1 };
     this.write(block, insns, 0);
     return block;
+  }
+
+  private makeRoomForForms(): void {
+    if (!this.interpreter.isFull) return;
+    this.flush();
+    this.interpreter.forget();
   }
 
   private write(block: Block, insns: readonly Insn[], secondPage: number): void {

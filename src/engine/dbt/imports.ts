@@ -11,6 +11,7 @@ const INTERNAL: Record<string, Signature> = {
   loadModifySlow: { params: ['i64', 'i32'], results: ['i64'] },
   storeSlow: { params: ['i64', 'i64', 'i32'], results: [] },
   load128Slow: { params: ['i64'], results: ['v128'] },
+  loadModify128Slow: { params: ['i64'], results: ['v128'] },
   store128Slow: { params: ['i64', 'v128'], results: [] },
   condition: { params: ['i32'], results: ['i32'] },
   evaluateFlags: { params: ['i32', 'i64', 'i64', 'i64'], results: ['i32'] },

@@ -20,10 +20,11 @@ export const HANDLER_LOOKUP = 3;
 const FIRST_FORM = 4;
 export const FIRST_REGION = 4096;
 export const TABLE_SIZE = 32768;
+/** More instructions than a block has. */
+const ROOM_FOR_A_BLOCK = 256;
 
 /** Mode bits that change what a handler does; the rest of the key it reads at run time or not at all. */
-const INTEGER_MODES =
-  S.KEY_FLAT | S.KEY_STACK32 | S.KEY_ALIGN | S.KEY_VM86 | S.KEY_PROTECTED | S.KEY_CODE64 | S.KEY_CODE32;
+const INTEGER_MODES = S.KEY_FLAT | S.KEY_STACK32 | S.KEY_VM86 | S.KEY_PROTECTED | S.KEY_CODE64 | S.KEY_CODE32;
 const FLOATING_MODES = INTEGER_MODES | S.KEY_FPU_TRAP | S.KEY_NO_SSE | S.KEY_SSE_UNMASKED;
 /** Instructions on x87, MMX or SSE state whose operands do not show it. */
 const FLOATING_MNEMONIC = /^(f|cvt|emms|ldmxcsr|stmxcsr|xsave|xrstor)/;
@@ -87,6 +88,18 @@ export class Interpreter {
 
   get formCount(): number {
     return this.nextForm - FIRST_FORM;
+  }
+
+  /** A block might not find room for its forms. Guests get here only on purpose. */
+  get isFull(): boolean {
+    return this.nextForm > FIRST_REGION - ROOM_FOR_A_BLOCK;
+  }
+
+  /** Forgets all forms. Nothing may refer to their handlers any more. */
+  forget(): void {
+    this.forms.clear();
+    this.pending = [];
+    this.nextForm = FIRST_FORM;
   }
 
   /** Table index of the handler of an instruction; it exists after the next `flush`. */

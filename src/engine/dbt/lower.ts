@@ -302,7 +302,7 @@ export abstract class Lowering {
     e.load(v.type, v.size, 0);
     e.else();
     this.pushAddress(l);
-    if (v.size === 16) e.call(this.functions('load128Slow'));
+    if (v.size === 16) e.call(this.functions(modify ? 'loadModify128Slow' : 'load128Slow'));
     else {
       e.i32(v.size);
       e.call(this.functions(modify ? 'loadModifySlow' : 'loadSlow'));

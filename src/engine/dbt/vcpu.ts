@@ -3,6 +3,7 @@
  * not known yet, exceptions to deliver, single steps, exits to the machine.
  */
 
+import { decode } from '../../x86/decode/decoder.js';
 import * as S from '../../x86/state.js';
 import type { AccessSize, CpuState, SteppingVcpu, VmEntry, VmExit } from '../engine.js';
 import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
@@ -11,6 +12,7 @@ import { loadCpuState, saveCpuState } from './cpu-state.js';
 import { RuntimeImports } from './imports.js';
 import { Interpreter } from './interpreter.js';
 import * as R from './record.js';
+import { isStackAccess } from './stack-fault.js';
 import { type TranslationReport, Translator } from './translator.js';
 
 /** The runtime's exports that the run loop itself calls. */
@@ -42,6 +44,9 @@ export interface DbtOptions {
 
 const IF = 0x200;
 const UD = 6;
+const SS = 12;
+const GP = 13;
+const MAX_INSTRUCTION = 15;
 /** Modes in which every instruction is stepped. */
 const TRACED = S.KEY_TRAP | S.KEY_CODE_BREAKPOINT | S.KEY_DATA_BREAKPOINT;
 /** fetchHost's answer for memory that is not RAM. */
@@ -280,7 +285,25 @@ export class DbtVcpu implements SteppingVcpu {
     this.delivered = true;
     this.setWord(S.LOG_COUNT, 0);
     this.setWord(S.INTERRUPT_SHADOW, 0);
+    this.tellStackFault();
     return this.deliverBy(() => this.runtime.deliverException());
+  }
+
+  /** #GP(0) for an address that is not canonical is #SS(0) where the address was the stack's. */
+  private tellStackFault(): void {
+    const address = this.view.getBigUint64(S.CPU_BASE + S.NOT_CANONICAL, true);
+    if (address === 0n) return;
+    this.view.setBigUint64(S.CPU_BASE + S.NOT_CANONICAL, 0n, true);
+    if (this.word(S.EXCEPTION_VECTOR) !== GP || (this.word(S.BLOCK_KEY) & S.KEY_CODE64) === 0) return;
+    const rip = this.view.getBigUint64(S.CPU_BASE + S.RIP, true);
+    const host = this.runtime.fetchHost(BigInt.asIntN(64, rip)) >>> 0;
+    if (host <= NOT_RAM) return;
+    // What lies on the next page is not looked at: that could fault.
+    const length = Math.min(MAX_INSTRUCTION, 4096 - (host & 4095));
+    const insn = decode(new Uint8Array(this.view.buffer, host, length), 0, length, 64);
+    if (insn === 'truncated') return;
+    const gpr = (n: number): bigint => this.view.getBigUint64(S.CPU_BASE + S.GPR + 8 * n, true);
+    if (isStackAccess(insn, gpr, address)) this.setWord(S.EXCEPTION_VECTOR, SS);
   }
 
   /** Delivers an event. Nothing of it has happened while it needs an answer or its frame lies on translated code. */
