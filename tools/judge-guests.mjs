@@ -14,6 +14,8 @@ import { bootTrapeze, distUrl } from '../test/guest/trapeze.mjs';
 
 const APPEND = 'console=ttyS0 loglevel=8';
 const MEMORY_MIB = 512;
+/** More boots of a guest whose log has complaints. */
+const AGAIN = 2;
 
 const GUESTS = [
   { name: 'cloud', kernel: 'vmlinuz', initrd: 'initrd.cpio' },
@@ -129,7 +131,14 @@ for (const guest of GUESTS) {
   const theirs = qemu
     ? await visit(bootQemu, machine)
     : { lines: [], wrong: [], shellSeconds: Number.NaN, outputs: '', console: '' };
-  const complaints = onlyIn(ours.lines, theirs.lines, options.all);
+  let complaints = onlyIn(ours.lines, theirs.lines, options.all);
+  // A calibration that a busy host disturbed is not disturbed every time: only what comes again counts.
+  for (let again = 0; again < AGAIN && complaints.length > 0 && !options.all; again++) {
+    const { lines } = await visit((g) => bootTrapeze(g, dist), machine);
+    const gone = onlyIn(complaints, lines, true);
+    for (const line of gone) console.log(`  ${guest.name}, once only: ${line}`);
+    complaints = complaints.filter((line) => !gone.includes(line));
+  }
   const seconds = (value) => `${value.toFixed(1)} s`;
   console.log(`${guest.name}: shell after ${seconds(ours.shellSeconds)}, QEMU ${seconds(theirs.shellSeconds)}`);
   for (const line of ours.wrong) console.log(`  wrong: ${line}`);
