@@ -31,7 +31,7 @@ export class DbtPhysicalMap implements PhysicalMap {
 
   shadow(base: number, sizeBytes: number, { readsRam, writesRam }: ShadowAccess): void {
     const attribute = readsRam ? (writesRam ? 0 : S.PAGE_READ_ONLY) : S.PAGE_DEVICE;
-    this.change(() => {
+    this.change(`shadow ${base}`, () => {
       for (let gpa = base; gpa < base + sizeBytes; gpa += PAGE) {
         const at = S.PAGE_ATTRIBUTES + gpa / PAGE;
         const kept = (this.bytes[at] as number) & ~(S.PAGE_READ_ONLY | S.PAGE_DEVICE);
@@ -42,11 +42,11 @@ export class DbtPhysicalMap implements PhysicalMap {
   }
 
   a20(isOpen: boolean): void {
-    this.change(() => this.view.setBigUint64(S.CPU_BASE + S.ADDRESS_CLOSED, isOpen ? 0n : A20, true));
+    this.change('a20', () => this.view.setBigUint64(S.CPU_BASE + S.ADDRESS_CLOSED, isOpen ? 0n : A20, true));
   }
 
-  private change(apply: () => void): void {
+  private change(what: string, apply: () => void): void {
     if (this.vcpu === undefined) apply();
-    else this.vcpu.remapBy(apply);
+    else this.vcpu.remapBy(what, apply);
   }
 }

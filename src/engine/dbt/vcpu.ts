@@ -96,7 +96,8 @@ export class DbtVcpu implements SteppingVcpu {
   private delivered = false;
   /** Steps for another engine's vCPU. */
   private isStepper = false;
-  private remappings: (() => void)[] = [];
+  /** Changes of the physical map that wait, by what they change: a guest cannot make them many. */
+  private readonly remappings = new Map<string, () => void>();
   /** The delivery that waits for the machine's answer. */
   private delivery: (() => number) | undefined;
 
@@ -145,14 +146,14 @@ export class DbtVcpu implements SteppingVcpu {
   }
 
   /** Changes the physical map, once the instruction that asked for it has retired. */
-  remapBy(change: () => void): void {
-    this.remappings.push(change);
+  remapBy(what: string, change: () => void): void {
+    this.remappings.set(what, change);
     if (this.owed === 'nothing') this.remap();
   }
   private remap(): void {
-    if (this.remappings.length === 0) return;
-    for (const change of this.remappings) change();
-    this.remappings = [];
+    if (this.remappings.size === 0) return;
+    for (const change of this.remappings.values()) change();
+    this.remappings.clear();
     this.runtime.flushAll();
   }
 
