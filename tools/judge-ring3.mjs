@@ -155,14 +155,15 @@ function differences(dbt, theirs, at, insn, state) {
   return '';
 }
 
-/**
- * Why this host and the manual (or this host and our profile) part ways, or undefined.
- * SDM Vol. 2A, "JMP", "CALL", "RET": a target that is not canonical is the instruction's own #GP; AMD's processors, and ours,
- * fault at the target.
- */
-function known(insn, what, trap, hostTrap) {
-  if (JUMPS.test(insn.mnemonic) && trap === 13 && hostTrap === 13 && what.startsWith('rip'))
-    return 'target of a jump is not canonical';
+/** Why this host and the manual (or this host and our profile) part ways, or undefined. */
+function known({ insn, state }, what, trap, hostTrap) {
+  // Where ring 0 is emulated, KVM looks at the instruction behind a #GP itself: it knows few, and where the target of a jump
+  // is not canonical it tells of the jump. As a process of the host, this processor faults at the target (judge-integer).
+  const emulates = !kvm.capabilities.ring0Native;
+  if (emulates && JUMPS.test(insn.mnemonic) && trap === 13 && hostTrap === 13 && what.startsWith('rip')) {
+    return "this host's KVM tells of a jump, not of its target";
+  }
+  if (emulates && trap === 13 && hostTrap === 6) return "this host's KVM turns #GP into #UD";
   // Which byte of a long operand is looked at first is each processor's matter.
   if (/^(fldenv|fn?stenv|frstor|fn?save)$/.test(insn.mnemonic) && what.startsWith('cr2'))
     return 'x87 environment across a page';
@@ -171,12 +172,13 @@ function known(insn, what, trap, hostTrap) {
   if (/^(cmps|movs|cmpxchg16b)$/.test(insn.mnemonic) && isAddress(trap) && isAddress(hostTrap)) {
     return 'two faults of one instruction';
   }
+  // The first bytes lie in the canonical half, the last do not.
+  const isAtEdge = state.gpr.some((value) => value > 0x7fffffffff00n && value < 0x800000000100n);
+  if (isAtEdge && isAddress(trap) && isAddress(hostTrap)) return 'an access across the end of the canonical addresses';
   // SDM Vol. 2B, "SCAS": "the EFLAGS value is restored to the state prior to the execution"; this processor leaves the last one's.
   if (/^(cmps|scas)$/.test(insn.mnemonic) && trap !== NO_TRAP && what.startsWith('flags')) {
     return 'flags of a repeated comparison that faults';
   }
-  // Where ring 0 is emulated, KVM looks at the instruction behind a #GP itself and knows few.
-  if (!kvm.capabilities.ring0Native && trap === 13 && hostTrap === 6) return "this host's KVM turns #GP into #UD";
   return undefined;
 }
 
@@ -202,7 +204,7 @@ function judge(cases) {
     const what = differences(ours.records, host.records, n * RECORD.SIZE, c.insn, c.state);
     if (what === '') continue;
     const ourVector = Number(new DataView(ours.records.buffer).getBigUint64(n * RECORD.SIZE + RECORD.TRAP, true));
-    const why = known(c.insn, what, ourVector, vector);
+    const why = known(c, what, ourVector, vector);
     if (why !== undefined) {
       explained.set(why, (explained.get(why) ?? 0) + 1);
       continue;

@@ -52,6 +52,11 @@ const JUDGES = {
     what: 'interpreter and translator against the slow evaluator: programs with loops and faults',
     args: ['judge-evaluators.mjs', '--programs', '--count', '5000'],
   },
+  ring3: {
+    what: "user-mode instructions, exact faults included, against the host's processor as a guest under KVM",
+    args: ['--count', '40000'],
+    counts: [/(\d+) compared/g, 'cases'],
+  },
   system: {
     what: 'system instructions, interrupts and task switches in every mode against QEMU',
     args: ['../test/system/judge.mjs', 'qemu', '3000'],
