@@ -92,6 +92,48 @@ const SWITCH = [
   line('out dx, al', 0xee),
 ];
 
+const HOT_TURNS = 3000;
+const LOW_CODE = 0x8000;
+/** A routine that answers 1 in the ROM and 2 in RAM, called from low memory while the two take turns, until it is hot. */
+const HOT = [
+  line('jmp far f000:hot', 0xea, { to: 'hot', form: 'absolute16' }, ...word(0xf000)),
+  label('routine'),
+  line('mov ax, 1', 0xb8),
+  label('routine-value'),
+  line('', 0x01),
+  label('routine-end'),
+  line('', 0x00),
+  line('retf', 0xcb),
+  label('turns'),
+  ...[line('mov al, 0x30', 0xb0, 0x30), line('out dx, al', 0xee)],
+  line('call far f000:routine', 0x9a, { to: 'routine', form: 'absolute16' }, ...word(0xf000)),
+  ...[line('add bx, ax', 0x01, 0xc3), line('mov al, 0', 0xb0, 0x00), line('out dx, al', 0xee)],
+  line('call far f000:routine', 0x9a, { to: 'routine', form: 'absolute16' }, ...word(0xf000)),
+  ...[line('add bx, ax', 0x01, 0xc3), line('loop turns', 0xe2, near8('turns'))],
+  line('jmp far f000:turned', 0xea, { to: 'turned', form: 'absolute16' }, ...word(0xf000)),
+  label('hot'),
+  ...pam(0x59, 0x20),
+  ...setDs(0xf000),
+  ...[line('xor ax, ax', 0x31, 0xc0), line('mov ss, ax', 0x8e, 0xd0), line('mov sp, 0x600', 0xbc, ...word(0x600))],
+  line('mov byte [routine-value], 2', 0xc6, 0x06, { to: 'routine-value', form: 'absolute16' }, 0x02),
+  // The rest of the routine is zero in RAM so far; the loop goes into low memory.
+  line('mov byte [routine], 0xb8', 0xc6, 0x06, { to: 'routine', form: 'absolute16' }, 0xb8),
+  line('mov word [routine + 2], 0xcb00', 0xc7, 0x06, { to: 'routine-end', form: 'absolute16' }, 0x00, 0xcb),
+  ...[line('mov es, ax', 0x8e, 0xc0), line('mov si, turns', 0xbe, { to: 'turns', form: 'absolute16' })],
+  ...[line('mov di', 0xbf, ...word(LOW_CODE)), line('mov cx, 64', 0xb9, ...word(64)), line('cld', 0xfc)],
+  line('rep movsb', 0xf3, 0xa4),
+  ...[
+    line('xor bx, bx', 0x31, 0xdb),
+    line('mov cx', 0xb9, ...word(HOT_TURNS)),
+    line('mov dx, 0xcfd', 0xba, 0xfd, 0x0c),
+  ],
+  line('jmp far 0000:LOW_CODE', 0xea, ...word(LOW_CODE), ...word(0)),
+  label('turned'),
+  ...[line('mov dx, debug port', 0xba, ...word(DEBUG_PORT)), line('mov ax, bx', 0x89, 0xd8), line('out dx, al', 0xee)],
+  ...[line('mov al, ah', 0x88, 0xe0), line('out dx, al', 0xee)],
+];
+export const HOT_TOLD = word(3 * HOT_TURNS);
+
 const RAM_CELL = 0x700;
 const CMOS_CELL = 0x40;
 /** Ways to reset, in the order of the CMOS cell that counts them. */
@@ -133,6 +175,7 @@ export const TOLD = [...ATTRIBUTES_TOLD, ...A20_TOLD, 0x77];
 export const EXIT_CODE = 0x21;
 
 export const testRom = () => romOf([...ATTRIBUTES, ...A20, ...SWITCH, ...END]);
+export const hotRom = () => romOf([...HOT, ...END]);
 export const resettingRom = () => romOf([...RESETTING, ...END]);
 
 function romOf(code) {

@@ -9,7 +9,7 @@ import { linuxOptionRom } from '../../dist/machine/boot/option-rom.js';
 import { Machine } from '../../dist/node.js';
 import { openGuestFile } from './files.mjs';
 import { INTERRUPTS_TOLD, interruptRom } from './firmware-interrupt-rom.mjs';
-import { EXIT_CODE, RESETS_TOLD, resettingRom, TOLD, testRom } from './firmware-rom.mjs';
+import { EXIT_CODE, HOT_TOLD, hotRom, RESETS_TOLD, resettingRom, TOLD, testRom } from './firmware-rom.mjs';
 import { kernelLines } from './kernel-log.mjs';
 import { hasQemu } from './qemu.mjs';
 import { bootTrapeze } from './trapeze.mjs';
@@ -28,6 +28,7 @@ async function open(...names) {
 
 for (const [what, firmware, expected] of [
   ['a ROM runs from the reset vector and finds memory attributes and the A20 gate at work', testRom(), TOLD],
+  ['code that is hot follows the memory attributes', hotRom(), HOT_TOLD],
   ['every way to reset starts the ROM again and leaves memory alone', resettingRom(), RESETS_TOLD],
   [
     'NMIs wait for each other and end HLT; a deadline follows the TSC that the guest set',
