@@ -218,14 +218,14 @@ export const RETURN_TOP = 4540;
 // Hit: (gva - tag) <u 4097 - size; then the host address is host + (gva - tag).
 // An empty entry of slot i holds the tag of a page that lives neither in slot i nor beside it (page 0, or page 512 near
 // slot 0), so it never hits, for addresses less than a page away either.
-export const TLB_ENTRIES = 1024;
+export const TLB_ENTRIES = 4096;
 export const TLB_ENTRY_SIZE = 16;
-export const TLB_SIZE = 16384;
+export const TLB_SIZE = 65536;
 /** Read view of MMU index m at TLB + m * 2 * TLB_SIZE; its write view TLB_SIZE further. */
 export const TLB = 0x20000;
 export const MMU_INDEXES = 3;
 /** Fetch view, by CPL class (0 supervisor, 1 user): tag i64, host i32 of the page, flags. */
-export const FETCH_TLB = 0x38000;
+export const FETCH_TLB = 0x80000;
 /** Entry flag: the mapping is global. */
 export const TLB_FLAG_GLOBAL = 1;
 /** Access kinds of a page walk. */
@@ -240,20 +240,20 @@ export const JUMP_CACHE = 0x200000;
 export const JUMP_CACHE_ENTRIES = 65536;
 
 /** Non-global TLB entries filled since the last flush: u32 count, then linear-memory addresses of entries (u32). */
-export const FILL_LIST = 0x90000;
+export const FILL_LIST = 0xa0000;
 export const FILL_LIST_CAPACITY = 4095;
 /** One byte per hash of 2 MiB regions of linear addresses that some large page was filled from: INVLPG must sweep there. */
-export const LARGE_MAP = 0x94000;
+export const LARGE_MAP = 0xa4000;
 export const LARGE_MAP_SIZE = 4096;
 
 /**
  * One byte per hash of pages that a link between pages leads into: dropping such a page's mapping makes links stale.
  * Addresses of the lower half first, then as many of the upper.
  */
-export const LINKED_MAP = 0x95000;
+export const LINKED_MAP = 0xa5000;
 export const LINKED_MAP_SIZE = 8192;
 /** Where the latest calls of translated code return to: entries of 16 bytes, RIP i64, address of the caller's link i32. */
-export const RETURN_RING = 0x97000;
+export const RETURN_RING = 0xa7000;
 export const RETURN_RING_SIZE = 512;
 export const RETURN_ENTRY_SIZE = 16;
 

@@ -216,7 +216,7 @@ export class HandlerLowering extends Lowering {
   }
   protected override viewBase(_write: boolean): void {
     const e = this.emit;
-    // MMU index * 2 * TLB_SIZE: the key holds it at bit 2, the views lie 2^15 apart.
+    // MMU index * 2 * TLB_SIZE: the key holds it at bit 2, two views lie 2 TLB_SIZE apart.
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + S.BLOCK_KEY);
     e.i32(S.KEY_MMU_MASK);
