@@ -156,6 +156,11 @@ export function writeDebugRegisters(view: DataView, dr: readonly bigint[]): void
   for (const [place, n] of L.DEBUGREGS_ORDER.entries()) view.setBigUint64(8 * place, dr[n], true);
 }
 
+/** Two FXSAVE images, but for MXCSR_MASK, which is each engine's own, and the bytes that no register has. */
+export function isSameFpu(a: Uint8Array, b: Uint8Array): boolean {
+  return a.every((byte, n) => byte === b[n] || (n >= 28 && n < 32) || n >= 416);
+}
+
 /** kvm_msrs of these numbers, with values where known. */
 export function msrList(numbers: readonly number[], values?: ReadonlyMap<number, bigint>): Uint8Array {
   const bytes = new Uint8Array(L.MSRS_FIRST + numbers.length * L.MSR_ENTRY_SIZE);

@@ -38,6 +38,8 @@ export class KvmVcpu implements Vcpu {
   private stepper: SteppingVcpu | undefined;
   /** The stepper is in the middle of an instruction that asks the machine. */
   private stepping = false;
+  /** The state before that instruction. */
+  private refused: CpuState | undefined;
   private halted = false;
   /** The guest's TSC minus the virtual clock's, as last read. */
   tscOffset = 0;
@@ -212,7 +214,8 @@ export class KvmVcpu implements Vcpu {
     const isRefusal = this.view.getUint32(L.RUN.SUBERROR, true) === K.INTERNAL_ERROR_EMULATION;
     if (!isRefusal || this.makeStepper === undefined) return { kind: 'shutdown' };
     this.stepper ??= this.makeStepper();
-    this.stepper.load(this.save());
+    this.refused = this.save();
+    this.stepper.load(this.refused);
     this.stepping = true;
     this.stepped++;
     return this.step({ answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: 0 });
@@ -226,7 +229,7 @@ export class KvmVcpu implements Vcpu {
     this.stepping = false;
     const after = stepper.save();
     after.msrs.delete(K.MSR_TSC);
-    this.load(after);
+    this.loadChanges(after, this.refused);
     return exit.kind === 'hlt' ? exit : undefined;
   }
 
@@ -281,6 +284,11 @@ export class KvmVcpu implements Vcpu {
   }
 
   load(state: CpuState): void {
+    this.loadChanges(state, undefined);
+  }
+
+  /** An ioctl is slow: what is as KVM has it is not told again. */
+  private loadChanges(state: CpuState, known: CpuState | undefined): void {
     const { view } = this;
     this.stepping = false;
     this.owed.forget();
@@ -291,17 +299,22 @@ export class KvmVcpu implements Vcpu {
     view.setBigUint64(L.RUN.CR8, state.cr8, true);
     this.markDirty(K.SYNC_ALL);
     this.loadedInterruptible = (state.rflags & IF) !== 0n && !state.interruptShadow;
-    const debug = new DataView(new ArrayBuffer(L.DEBUGREGS_SIZE));
-    R.writeDebugRegisters(debug, state.dr);
-    this.ioctl(K.IOCTL.SET_DEBUGREGS, new Uint8Array(debug.buffer), 'KVM_SET_DEBUGREGS');
-    this.loadXcr0(state.xcr0);
-    this.loadFpu(state);
-    this.loadMsrs(state.msrs);
+    if (known?.dr.every((value, n) => value === state.dr[n]) !== true) this.loadDebugRegisters(state.dr);
+    if (known?.xcr0 !== state.xcr0) this.loadXcr0(state.xcr0);
+    if (known === undefined || !R.isSameFpu(known.fxsave, state.fxsave)) this.loadFpu(state);
+    const msrs = [...state.msrs].filter(([number, value]) => known?.msrs.get(number) !== value);
+    if (msrs.length > 0) this.loadMsrs(new Map(msrs));
     if (state.msrs.has(K.MSR_TSC) || this.tscOffset === 0) this.readTscOffset();
   }
 
   private readTscOffset(): void {
     this.tscOffset = Number(this.readTsc()) - this.virtualTicks();
+  }
+
+  private loadDebugRegisters(dr: readonly bigint[]): void {
+    const debug = new DataView(new ArrayBuffer(L.DEBUGREGS_SIZE));
+    R.writeDebugRegisters(debug, dr);
+    this.ioctl(K.IOCTL.SET_DEBUGREGS, new Uint8Array(debug.buffer), 'KVM_SET_DEBUGREGS');
   }
 
   private loadXcr0(value: bigint): void {
