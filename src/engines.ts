@@ -150,6 +150,13 @@ export class Engines implements EngineWithMemory {
     return this.vcpu();
   }
 
+  /** 0xc0000-0xfffff is RAM and A20 open: all that the kvm engine's memory can be. */
+  private get isPlainMemory(): boolean {
+    const isOpen = new DataView(this.memory.buffer).getBigUint64(S.CPU_BASE + S.ADDRESS_CLOSED, true) === 0n;
+    const attributes = new Uint8Array(this.memory.buffer, S.PAGE_ATTRIBUTES + 0xc0, 0x40);
+    return isOpen && attributes.every((attribute) => (attribute & (S.PAGE_READ_ONLY | S.PAGE_DEVICE)) === 0);
+  }
+
   /** CPUID as the guest has seen it where it started. */
   private get seen(): readonly CpuidEntry[] {
     return this.options.name === 'kvm' ? this.visible() : this.dbt.cpuid;
@@ -159,7 +166,8 @@ export class Engines implements EngineWithMemory {
     const found = this.probe();
     if (!found.usable) throw new EngineSwitchError('kvm', [found.problem.replace(/; use --engine dbt$/, '')]);
     const missing = missingUnderKvm(guest, found.capabilities, found.cpuid);
-    if (this.options.firmware !== undefined) missing.push('firmware');
+    if (this.options.firmware !== undefined || !this.isPlainMemory)
+      missing.push("the chipset's memory attributes and A20 gate");
     this.kvm ??= this.openKvm();
     if (this.kvm.tscHz !== this.tscHz) missing.push(`a time-stamp counter of ${this.tscHz / 1e6} MHz`);
     refuse('kvm', missing);
