@@ -22,13 +22,17 @@ function keepsPointers(code, bits) {
 
 const bytes4 = (v) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
 
+/** May move the stack or change what lies on it: a return address is no random value. */
+const touchesStack = (insn) =>
+  insn.operands[0]?.kind === 'mem' || /^(push|stos|movs|ins|xadd|cmpxchg|bt[src])/.test(insn.mnemonic);
+
 /** So many random instructions that leave the pointers alone; `isCalled`: and the stack. */
 function randomBody(r, bits, length, isCalled = false) {
   const body = [];
   for (let n = 0; n < length; ) {
     const { code, isRepeated } = randomInstruction(r, bits);
     if (isRepeated || !keepsPointers(code, bits)) continue;
-    if (isCalled && decode(code, 0, code.length, bits).mnemonic.startsWith('push')) continue;
+    if (isCalled && touchesStack(decode(code, 0, code.length, bits))) continue;
     body.push(...code);
     n++;
   }
