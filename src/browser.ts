@@ -1,7 +1,7 @@
 /** Trapeze in a browser page: `import { Machine } from 'trapeze'`, with the same API as on Node. */
 import { TrapezeError } from './base/errors.js';
-import type { LoadOptions, MachineOptions } from './machine/machine.js';
-import { MachineClient, savedOptions, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
+import type { MachineOptions } from './machine/machine.js';
+import { MachineClient, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
 import type { StartMessage, WorkerMessage } from './machine/protocol.js';
 
 export * from './base/errors.js';
@@ -139,12 +139,5 @@ function checkedHost(): ThreadHost {
 export class Machine extends MachineClient {
   constructor(options: MachineOptions) {
     super(options, checkedHost());
-  }
-
-  /** A machine that goes on from a saved state when it is run. Rejects with TrapezeError for what is none. */
-  static async load(state: Uint8Array, options: LoadOptions = {}): Promise<Machine> {
-    const machine = new Machine(await savedOptions(state, options));
-    machine.startFrom(state);
-    return machine;
   }
 }

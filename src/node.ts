@@ -5,8 +5,8 @@ import { createLeaseBuffer, isLeased, Lease } from './engine/kvm/lease.js';
 import { loadSystem } from './engine/kvm/node/libc.js';
 import { CAPABILITY_NAMES, chooseEngine, type KvmProbe, probeKvm } from './engine/kvm/probe.js';
 import type { EnginesReport } from './machine/engines-report.js';
-import type { LoadOptions, MachineOptions } from './machine/machine.js';
-import { MachineClient, savedOptions, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
+import type { MachineOptions } from './machine/machine.js';
+import { MachineClient, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
 import type { StartMessage, WorkerMessage } from './machine/protocol.js';
 
 export * from './base/errors.js';
@@ -100,13 +100,6 @@ export function inspectEngines(): EnginesReport {
 export class Machine extends MachineClient {
   constructor(options: MachineOptions) {
     super(options, host);
-  }
-
-  /** A machine that goes on from a saved state when it is run. Rejects with TrapezeError for what is none. */
-  static async load(state: Uint8Array, options: LoadOptions = {}): Promise<Machine> {
-    const machine = new Machine(await savedOptions(state, options));
-    machine.startFrom(state);
-    return machine;
   }
 }
 

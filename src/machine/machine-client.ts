@@ -73,6 +73,19 @@ export class MachineClient implements Machine {
     this.host = host;
   }
 
+  /** A machine that goes on from a saved state when it is run. Rejects with TrapezeError for what is none. */
+  static async load<T extends MachineClient>(
+    this: new (
+      options: MachineOptions,
+    ) => T,
+    state: Uint8Array,
+    options: LoadOptions = {},
+  ): Promise<T> {
+    const machine = new this(await savedOptions(state, options));
+    machine.initial = state;
+    return machine;
+  }
+
   on<K extends keyof MachineEvents>(event: K, listener: Listener<K>): this {
     this.listeners[event].add(listener);
     return this;
@@ -220,11 +233,6 @@ export class MachineClient implements Machine {
     this.engineWaiter?.reject(error);
   }
 
-  /** The next run goes on from there. */
-  protected startFrom(state: Uint8Array): void {
-    this.initial = state;
-  }
-
   /** Translates the code at a linear address of the loaded guest instead of running it. */
   async inspect(address: bigint): Promise<TranslationReport> {
     return (await this.converse({ inspect: address }, 'translation')).report;
@@ -302,7 +310,7 @@ export class MachineClient implements Machine {
 }
 
 /** The options of the saved machine. Throws StateError for what is no saved state, or not of the machine asked for. */
-export async function savedOptions(state: Uint8Array, wanted: LoadOptions): Promise<MachineOptions> {
+async function savedOptions(state: Uint8Array, wanted: LoadOptions): Promise<MachineOptions> {
   const opened = openState(state);
   checkFits(opened.head, wanted);
   const { engine, noReboot, timeoutMs, stats } = wanted;

@@ -77,11 +77,7 @@ export abstract class RegionExits extends RegionState {
     e.end();
     e.get(this.link);
     e.load('i32', 4, 0);
-    e.tee(this.status);
-    e.if(undefined, true);
-    e.get(this.status);
-    e.returnCall(this.functions('enter'));
-    e.end();
+    this.enterHeader();
     this.setRipAtOffset();
     e.get(this.link);
     e.call(this.functions('lookup'));
@@ -158,13 +154,18 @@ export abstract class RegionExits extends RegionState {
     e.op('i32.or');
   }
 
-  protected override follow(): void {
+  /** Goes on at the header on the stack, if it is not 0. */
+  private enterHeader(): void {
     const e = this.emit;
     e.tee(this.status);
     e.if(undefined, true);
     e.get(this.status);
     e.returnCall(this.functions('enter'));
     e.end();
+  }
+  protected override follow(): void {
+    const e = this.emit;
+    this.enterHeader();
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + S.STATUS);
     e.return();

@@ -4,7 +4,7 @@
  */
 import { BadImageError } from '../../base/errors.js';
 import type { CpuState, SegmentState } from '../../engine/engine.js';
-import { resetFxsave } from './initial-state.js';
+import { IA32_MTRR_DEF_TYPE, IA32_PAT, PAT_RESET, RFLAGS_RESERVED, resetControls } from './initial-state.js';
 
 /** The ROM's window ends at 4 GiB; below it lie the interrupt controllers. */
 const MAX_ROM_SIZE = 16 << 20;
@@ -21,12 +21,6 @@ const LDT = 0x82;
 const TSS_BUSY = 0x8b;
 /** CD, NW and ET. */
 const CR0_RESET = 0x60000010n;
-const RFLAGS_RESET = 2n;
-const DR6_RESET = 0xffff0ff0n;
-const DR7_RESET = 0x400n;
-const IA32_PAT = 0x277;
-const PAT_RESET = 0x0007_0406_0007_0406n;
-const IA32_MTRR_DEF_TYPE = 0x2ff;
 /** Those that RESET clears: TSC and its adjustment, SYSENTER, DEBUGCTL, MTRRs, SPEC_CTRL, SYSCALL, KERNEL_GS_BASE, TSC_AUX. */
 const CLEARED_MSRS = [
   ...[0x10, 0x3b, 0x174, 0x175, 0x176, 0x1d9],
@@ -59,22 +53,12 @@ export function resetState(): CpuState {
   return {
     gpr,
     rip: RESET_IP,
-    rflags: RFLAGS_RESET,
+    rflags: RFLAGS_RESERVED,
     segments: [data(), code, data(), data(), data(), data(), segment(LDT), segment(TSS_BUSY)],
     gdtr: { base: 0n, limit: LIMIT_64K },
     idtr: { base: 0n, limit: LIMIT_64K },
+    ...resetControls(FCW_RESET),
     cr0: CR0_RESET,
-    cr2: 0n,
-    cr3: 0n,
-    cr4: 0n,
-    cr8: 0n,
-    efer: 0n,
-    xcr0: 1n,
-    dr: [0n, 0n, 0n, 0n, 0n, 0n, DR6_RESET, DR7_RESET],
     msrs: new Map([...CLEARED_MSRS.map((msr) => [msr, 0n] as const), [IA32_PAT, PAT_RESET]]),
-    fxsave: resetFxsave(FCW_RESET),
-    halted: false,
-    interruptShadow: false,
-    nmiBlocked: false,
   };
 }

@@ -23,13 +23,13 @@ const CR0_ET = 0x10n;
 const CR0_PG = 0x8000_0000n;
 const CR4_PAE = 0x20n;
 const EFER_LME_LMA = 0x500n;
-const RFLAGS_RESERVED = 0x2n;
+export const RFLAGS_RESERVED = 0x2n;
 const DR6_RESET = 0xffff0ff0n;
 const DR7_RESET = 0x400n;
-const IA32_PAT = 0x277;
-const PAT_RESET = 0x0007_0406_0007_0406n;
+export const IA32_PAT = 0x277;
+export const PAT_RESET = 0x0007_0406_0007_0406n;
 /** What firmware leaves: MTRRs on, everything write-back. A kernel that finds them off gives up the PAT as well. */
-const IA32_MTRR_DEF_TYPE = 0x2ff;
+export const IA32_MTRR_DEF_TYPE = 0x2ff;
 const MTRR_ENABLED_WRITE_BACK = 0x806n;
 
 const FXSAVE_SIZE = 512;
@@ -44,6 +44,9 @@ const LARGE_PAGE = 0x200000;
 const GIB_IDENTITY_MAPPED = 4;
 /** PML4, PDPT and a page directory per GiB. */
 export const PAGE_TABLES_SIZE = TABLE_SIZE * (2 + GIB_IDENTITY_MAPPED);
+
+/** What each kind of start sets itself. */
+type SetByEntry = 'gpr' | 'rip' | 'rflags' | 'segments' | 'gdtr' | 'idtr' | 'cr0' | 'msrs';
 
 /** Registers an entry protocol sets; all others are zero. */
 export interface EntryRegisters {
@@ -113,7 +116,18 @@ function state(gdtAddress: number, codeAttributes: number, entry: EntryRegisters
     ],
     gdtr: { base: BigInt(gdtAddress), limit: GDT_SIZE - 1 },
     idtr: { base: 0n, limit: 0 },
+    ...resetControls(FCW_INIT),
     cr0: CR0_PE | CR0_ET,
+    msrs: new Map([
+      [IA32_PAT, PAT_RESET],
+      [IA32_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK],
+    ]),
+  };
+}
+
+/** What every start has in common. SDM Vol. 3A, "Processor State After Reset". */
+export function resetControls(controlWord: number): Omit<CpuState, SetByEntry> {
+  return {
     cr2: 0n,
     cr3: 0n,
     cr4: 0n,
@@ -121,19 +135,15 @@ function state(gdtAddress: number, codeAttributes: number, entry: EntryRegisters
     efer: 0n,
     xcr0: 1n,
     dr: [0n, 0n, 0n, 0n, 0n, 0n, DR6_RESET, DR7_RESET],
-    msrs: new Map([
-      [IA32_PAT, PAT_RESET],
-      [IA32_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK],
-    ]),
-    fxsave: resetFxsave(),
+    fxsave: resetFxsave(controlWord),
     halted: false,
     interruptShadow: false,
     nmiBlocked: false,
   };
 }
 
-/** After FNINIT and with MXCSR at its reset value. SDM Vol. 1, "FXSAVE Area". */
-export function resetFxsave(controlWord = FCW_INIT): Uint8Array {
+/** After FNINIT, but for the control word, and with MXCSR at its reset value. SDM Vol. 1, "FXSAVE Area". */
+function resetFxsave(controlWord: number): Uint8Array {
   const image = new Uint8Array(FXSAVE_SIZE);
   const view = new DataView(image.buffer);
   view.setUint16(0, controlWord, true);
