@@ -1,6 +1,7 @@
 // `npm run judge`: every long judge, one after another, as a table. A judge compares this project with something outside
 // of it (the host's processor, objdump, QEMU), or its evaluators with each other.
-//   node tools/judge.mjs [--write] [--verbose] [NAME]...
+//   node tools/judge.mjs [--write] [--verbose] [--minutes N] [NAME]...
+// --minutes: how long the judge of parsers goes on (60).
 // --write: also into docs/reference/judges.md, keeping what that page says of judges that were not run.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -68,11 +69,18 @@ const JUDGES = {
     what: 'boots saved at random moments go on in new processes: shell, answers, clean log, power-off',
   },
   commands: { what: 'commands in a Debian root file system: guest against host' },
+  parsers: {
+    what: 'damaged input for every parser of files, options and requests: taken or refused with one sentence',
+  },
 };
 
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
-  options: { write: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false } },
+  options: {
+    write: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
+    minutes: { type: 'string' },
+  },
 });
 
 function names() {
@@ -83,7 +91,8 @@ function names() {
 
 /** Program and arguments of a judge, or undefined where its program is missing. */
 function commandOf(name) {
-  const { args = [] } = JUDGES[name] ?? {};
+  const given = name === 'parsers' && options.minutes !== undefined ? ['--minutes', options.minutes] : [];
+  const { args = given } = JUDGES[name] ?? {};
   const command = /\.mjs$/.test(args[0] ?? '') ? args : [`judge-${name}.mjs`, ...args];
   return existsSync(join(root, 'tools', command[0]))
     ? [join(root, 'tools', command[0]), ...command.slice(1)]

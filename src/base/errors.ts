@@ -37,11 +37,16 @@ export class TrapezeError extends Error {
   readonly exitCode: number;
 
   constructor(code: ErrorCode, message: string, exitCode: number = EXIT_CODE.BAD_INPUT, options?: ErrorOptions) {
-    super(message, options);
+    super(oneLine(message), options);
     this.name = new.target.name;
     this.code = code;
     this.exitCode = exitCode;
   }
+}
+
+/** Messages quote file names, arguments and what other programs say: none of that starts a line or moves a cursor. */
+function oneLine(message: string): string {
+  return message.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
 }
 
 /** A kernel or module that cannot be loaded. */

@@ -192,8 +192,9 @@ export function joinInitrd(image: ByteView, modules: readonly BootModule[]): Uin
   let size = 0;
   for (const module of modules) {
     if (module.args !== '') {
+      const args = module.args.length > 60 ? `${module.args.slice(0, 57)}...` : module.args;
       throw image.fail(
-        `a Linux initrd takes no arguments, but "${module.args}" was given with ${module.name ?? 'it'}; use --append for the kernel's`,
+        `a Linux initrd takes no arguments, but "${args}" was given with ${module.name ?? 'it'}; use --append for the kernel's`,
       );
     }
     size = alignUp(size, 4) + module.data.length;

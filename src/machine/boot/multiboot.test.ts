@@ -105,6 +105,9 @@ test('Multiboot 1 demands that cannot be met are refused', () => {
   for (const [expected, header] of cases) assert.throws(() => load(padded(header)), expected);
   const wrongChecksum = multiboot1Header(0);
   wrongChecksum[8] ^= 1;
+  // No bytes, and none of them in RAM.
+  const nothing = multiboot1Header(0x10000, 0xc2c2c2c2, 0xc2c2c2c2, 0xc2c2c2c2, 0xc2c2c2c2, 0xc2c2c2c2);
+  assert.throws(() => load(padded(nothing)), /not free RAM/);
   assert.throws(() => load(padded(wrongChecksum)), /not a kernel/);
 });
 

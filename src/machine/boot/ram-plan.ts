@@ -45,7 +45,7 @@ export class RamPlan {
   /** Takes exactly [start, start + size); false when any byte of it is not free. */
   reserve(start: number, size: number): boolean {
     if (!Number.isSafeInteger(start) || !Number.isSafeInteger(size) || start < 0 || size < 0) return false;
-    if (size === 0) return true;
+    if (size === 0) return start <= this.ramSize;
     const end = start + size;
     const index = this.free.findIndex((range) => range.start <= start && end <= range.end);
     if (index < 0) return false;
