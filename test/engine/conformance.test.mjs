@@ -506,6 +506,35 @@ conforms('HLT, injected interrupts, windows and shadows', [], (make, engine) => 
   assert.equal(guest.vcpu.save().gpr[3], 2n);
 });
 
+conforms('a non-maskable interrupt waits for the end of the one before', [], (make) => {
+  const guest = make('long0', (code) => {
+    code.b('e680').label('wait').b('4883fb02').jcc(CC.nz, 'wait').b(HLT); // out; cmp rbx, 2
+    code.label('service').b('48ffc3 e681 48cf'); // inc rbx; out; iretq
+  });
+  guest.gate(2, guest.code.address('service'));
+  assert.equal(guest.run(() => undefined).port, 0x80);
+  assert.equal(guest.enter({ settle: true }).kind, 'preempted');
+  assert.equal(guest.vcpu.save().nmiBlocked, false);
+  const stacks = [];
+  let wanted = 2;
+  for (let n = 0; n < 2000; n++) {
+    const nmi = wanted > 0 && guest.vcpu.nmiInterruptible;
+    if (nmi) wanted--;
+    const exit = guest.enter({ nmi, requestNmiWindow: wanted > 0 });
+    if (exit.kind === 'hlt') break;
+    if (exit.kind !== 'pio-out') continue;
+    assert.equal(exit.port, 0x81);
+    assert.equal(guest.enter({ settle: true }).kind, 'preempted');
+    const { gpr, nmiBlocked } = guest.vcpu.save();
+    assert.equal(nmiBlocked, true);
+    stacks.push(gpr[4]);
+  }
+  // The second one did not interrupt the handler of the first.
+  assert.equal(stacks.length, 2);
+  assert.equal(stacks[0], stacks[1]);
+  assert.equal(guest.vcpu.save().nmiBlocked, false);
+});
+
 conforms('task priority: CR8 and the machine see the same', [], (make) => {
   const guest = make('long0', (code) => {
     code.mov32(RAX, 5).b('440f22c0 e680 440f20c0'); // mov cr8, rax; out; mov rax, cr8
@@ -566,9 +595,8 @@ conforms('a triple fault ends the guest', [], (make) => {
 
 conforms('a loop that never ends is preempted, and asked to settle it does', [], (make) => {
   const guest = make('long0', (code) => code.b('e680 ebfe'));
-  let exit = guest.enter();
-  assert.equal(exit.kind, 'pio-out');
-  exit = guest.enter({ settle: true });
+  assert.equal(guest.run(() => undefined).kind, 'pio-out');
+  const exit = guest.enter({ settle: true });
   assert.equal(exit.kind, 'preempted');
   assert.equal(Number(guest.vcpu.save().rip), G.CODE + 2);
   const started = performance.now();

@@ -30,6 +30,7 @@ export const IOCTL = {
   GET_MSRS: 0xc008ae88,
   SET_MSRS: 0x4008ae89,
   SET_SIGNAL_MASK: 0x4004ae8b,
+  NMI: 0xae9a,
   SET_CPUID2: 0x4008ae90,
   GET_DEBUGREGS: 0x8080aea1,
   SET_DEBUGREGS: 0x4080aea2,
@@ -81,8 +82,7 @@ export const SYNC_ALL = 7;
 export const MEM_LOG_DIRTY_PAGES = 1;
 /** kvm_cpuid_entry2.flags: the entry answers for its index only. */
 export const CPUID_SIGNIFICANT_INDEX = 1;
-/** kvm_vcpu_events.flags: nmi.pending, interrupt.shadow are to be taken. */
-export const EVENTS_VALID_NMI_PENDING = 1;
+/** kvm_vcpu_events.flags: interrupt.shadow is to be taken. */
 export const EVENTS_VALID_SHADOW = 4;
 /** KVM_CAP_X86_USER_SPACE_MSR: which accesses leave to user space: those of unknown numbers, and filtered ones. */
 export const MSR_EXIT_UNKNOWN_FILTERED = 6;

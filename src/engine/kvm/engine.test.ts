@@ -15,6 +15,7 @@ const system = (parts: Partial<System>): System => ({
   open: unused,
   close: unused,
   ioctl: unused,
+  caller: unused,
   ioctlData: unused,
   map: unused,
   unmap: unused,

@@ -8,6 +8,10 @@ import { RUN } from './layout.js';
 
 type Question = 'none' | 'pio' | 'mmio' | 'msr';
 
+/** Of EXIT.IO: direction u8, size u8 and port u16 in one word; a single access out, in the lower two bytes. */
+const OUT_BYTE = K.IO_OUT | (1 << 8);
+const PORT_SHIFT = 16;
+
 export class OwedAnswer {
   private readonly view: DataView;
   private question: Question = 'none';
@@ -22,12 +26,30 @@ export class OwedAnswer {
     this.view = view;
   }
 
+  /** KVM waits for what `settle` brings. */
+  get isOpen(): boolean {
+    return this.question !== 'none';
+  }
+
   forget(): void {
     this.question = 'none';
   }
 
   /** The exit KVM_RUN has returned with. */
   ask(reason: number): VmExit {
+    const { view } = this;
+    if (reason === K.EXIT.IO) {
+      const what = view.getUint32(RUN.IO_DIRECTION, true);
+      // A byte out is the commonest of all, and nothing is owed for it.
+      if ((what & 0xffff) === OUT_BYTE && view.getUint32(RUN.IO_COUNT, true) === 1) {
+        const value = view.getUint8(view.getUint32(RUN.IO_DATA_OFFSET, true));
+        return { kind: 'pio-out', port: what >>> PORT_SHIFT, size: 1, value };
+      }
+    }
+    return this.askAny(reason);
+  }
+
+  private askAny(reason: number): VmExit {
     const { view } = this;
     this.part = 0;
     switch (reason) {

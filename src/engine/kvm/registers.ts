@@ -139,8 +139,18 @@ export function isEventInFlight(view: DataView, at: number): boolean {
   );
 }
 
-export function writeEvents(view: DataView, at: number, state: EventState): void {
+/** A non-maskable interrupt waits, is being delivered, or is handled. */
+export function isNmiInFlight(view: DataView, at: number): boolean {
+  const { NMI_INJECTED, NMI_PENDING, NMI_MASKED } = L.EVENTS;
+  return [NMI_INJECTED, NMI_PENDING, NMI_MASKED].some((field) => view.getUint8(at + field) !== 0);
+}
+
+export function clearEvents(view: DataView, at: number): void {
   new Uint8Array(view.buffer, view.byteOffset + at, L.EVENTS_SIZE).fill(0);
+}
+
+export function writeEvents(view: DataView, at: number, state: EventState): void {
+  clearEvents(view, at);
   view.setUint8(at + L.EVENTS.INTERRUPT_SHADOW, state.interruptShadow ? L.SHADOW_ANY : 0);
   view.setUint8(at + L.EVENTS.NMI_MASKED, state.nmiBlocked ? 1 : 0);
   view.setUint32(at + L.EVENTS.FLAGS, EVENTS_VALID_SHADOW, true);

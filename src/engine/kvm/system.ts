@@ -11,6 +11,8 @@ export interface System {
   close(fd: number): void;
   /** The answer, or minus the error number. */
   ioctl(fd: number, request: number, argument: number): number;
+  /** The same ioctl with argument 0 again and again, as cheap as can be. */
+  caller(fd: number, request: number): () => number;
   ioctlData(fd: number, request: number, argument: Uint8Array): number;
   /** Memory shared with the file's driver. Throws where it cannot be had. */
   map(fd: number, size: number): MappedMemory;

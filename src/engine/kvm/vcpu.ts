@@ -33,6 +33,7 @@ export class KvmVcpu implements Vcpu {
   private readonly view: DataView;
   private readonly timer: SliceTimer;
   private readonly owed: OwedAnswer;
+  private readonly runKvm: () => number;
   private readonly virtualTicks: () => number;
   private readonly makeStepper: (() => SteppingVcpu) | undefined;
   private stepper: SteppingVcpu | undefined;
@@ -43,6 +44,8 @@ export class KvmVcpu implements Vcpu {
   private halted = false;
   /** The guest's TSC minus the virtual clock's, as last read. */
   tscOffset = 0;
+  /** A non-maskable interrupt is being taken or handled: every exit brings the event record. */
+  private watchesNmi = false;
   /** What a load has said; undefined after an entry, when kvm_run knows. */
   private loadedInterruptible: boolean | undefined;
   /** The state MSRs that this host's KVM has. */
@@ -65,7 +68,7 @@ export class KvmVcpu implements Vcpu {
     this.virtualTicks = virtualTicks;
     this.makeStepper = makeStepper;
     this.owed = new OwedAnswer(this.view);
-    this.view.setBigUint64(L.RUN.VALID_REGS, BigInt(K.SYNC_EVENTS), true);
+    this.runKvm = system.caller(fd, K.IOCTL.RUN);
     system.holdKickSignal();
     // KVM_RUN lets every signal in; a kick then ends it and stays pending.
     const mask = new Uint8Array(12);
@@ -85,7 +88,8 @@ export class KvmVcpu implements Vcpu {
 
   /** KVM keeps one that comes too early until it can be taken. */
   get nmiInterruptible(): boolean {
-    return !this.stepping && this.view.getUint8(L.RUN.EVENTS + L.EVENTS.NMI_PENDING) === 0;
+    if (this.stepping) return false;
+    return !this.watchesNmi || this.view.getUint8(L.RUN.EVENTS + L.EVENTS.NMI_PENDING) === 0;
   }
 
   get tpr(): number {
@@ -98,14 +102,9 @@ export class KvmVcpu implements Vcpu {
   }
 
   run(entry: VmEntry): VmExit {
-    if (this.stepping) {
-      const exit = this.step(entry);
+    if (this.stepping || this.owed.isOpen || entry.settle === true) {
+      const exit = this.answer(entry);
       if (exit !== undefined) return exit;
-      if (entry.settle === true) return PREEMPTED;
-    } else {
-      const next = this.owed.settle(entry.answer);
-      if (next !== undefined) return next;
-      if (entry.settle === true) return this.settle();
     }
     if (entry.nmi === true) this.injectNmi();
     else if (entry.vector !== undefined) this.inject(entry.vector);
@@ -118,31 +117,46 @@ export class KvmVcpu implements Vcpu {
     }
   }
 
+  /** Takes what the machine has brought. Undefined: the guest can go on. */
+  private answer(entry: VmEntry): VmExit | undefined {
+    if (this.stepping) {
+      const exit = this.step(entry);
+      if (exit === undefined && entry.settle === true) return PREEMPTED;
+      return exit;
+    }
+    const next = this.owed.isOpen ? this.owed.settle(entry.answer) : undefined;
+    return next === undefined && entry.settle === true ? this.settle() : next;
+  }
+
   /** One KVM_RUN. Undefined: go on. */
   private enter(): VmExit | undefined {
-    const { view } = this;
-    const result = this.system.ioctl(this.fd, K.IOCTL.RUN, 0);
+    const result = this.runKvm();
     this.loadedInterruptible = undefined;
-    if (result < 0) {
-      if (result === -EINTR) {
-        this.system.takeKick();
-        this.timer.fired();
-        this.countExit(K.EXIT.INTR);
-        return PREEMPTED;
-      }
-      if (result === -EAGAIN) return undefined;
-      throw new TrapezeError('host-unsupported', `KVM_RUN failed with error ${-result}: this host refuses the state`);
-    }
-    const reason = view.getUint32(L.RUN.EXIT_REASON, true);
-    this.countExit(reason);
+    if (result < 0) return this.interrupted(result);
+    const reason = this.view.getUint32(L.RUN.EXIT_REASON, true);
+    this.exits[reason & (EXIT_KINDS - 1)]++;
+    if (this.watchesNmi) this.lookAtNmi();
+    return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.owed.ask(reason) : this.exitFor(reason);
+  }
+
+  /** KVM_RUN has returned without an exit of the guest. */
+  private interrupted(result: number): VmExit | undefined {
+    if (result === -EAGAIN) return undefined;
+    if (result !== -EINTR) throw refusesState(result);
+    this.system.takeKick();
+    this.timer.fired();
+    this.countExit(K.EXIT.INTR);
+    if (this.watchesNmi) this.lookAtNmi();
+    return PREEMPTED;
+  }
+
+  private exitFor(reason: number): VmExit | undefined {
     switch (reason) {
-      case K.EXIT.IO:
-      case K.EXIT.MMIO:
       case K.EXIT.X86_RDMSR:
         return this.owed.ask(reason);
       case K.EXIT.X86_WRMSR:
         // A deadline is a reading of the counter, which the guest may have set.
-        if (view.getUint32(L.RUN.MSR_INDEX, true) === K.MSR_TSC_DEADLINE) this.readTscOffset();
+        if (this.view.getUint32(L.RUN.MSR_INDEX, true) === K.MSR_TSC_DEADLINE) this.readTscOffset();
         return this.owed.ask(reason);
       case K.EXIT.HLT:
         this.halted = true;
@@ -162,6 +176,7 @@ export class KvmVcpu implements Vcpu {
 
   /** Finishes the instruction whose answer has been given. */
   private settle(): VmExit {
+    this.fetch(K.SYNC_EVENTS);
     const exit = this.enterAtOnce();
     if (exit !== undefined) return exit;
     while (R.isEventInFlight(this.view, L.RUN.EVENTS)) {
@@ -169,38 +184,55 @@ export class KvmVcpu implements Vcpu {
       const later = this.enter();
       if (later !== undefined && later.kind !== 'preempted') return later;
     }
+    this.fetchLittle();
     return PREEMPTED;
+  }
+
+  /** What KVM writes into kvm_run with every exit: as little as can be, it takes its time. */
+  private fetch(what: number): void {
+    this.view.setBigUint64(L.RUN.VALID_REGS, BigInt(what), true);
+  }
+  private fetchLittle(): void {
+    this.fetch(this.watchesNmi ? K.SYNC_EVENTS : 0);
   }
 
   /** KVM_RUN without running the guest: takes what is pending both ways. An exit where that asks again. */
   private enterAtOnce(): VmExit | undefined {
     const { view } = this;
     view.setUint8(L.RUN.IMMEDIATE_EXIT, 1);
-    const result = this.system.ioctl(this.fd, K.IOCTL.RUN, 0);
+    const result = this.runKvm();
     view.setUint8(L.RUN.IMMEDIATE_EXIT, 0);
     if (result === -EINTR) return undefined;
-    if (result < 0) {
-      throw new TrapezeError('host-unsupported', `KVM_RUN failed with error ${-result}: this host refuses the state`);
-    }
+    if (result < 0) throw refusesState(result);
     const reason = view.getUint32(L.RUN.EXIT_REASON, true);
     return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.owed.ask(reason) : undefined;
   }
 
+  /** KVM has said that it is ready: then nothing else is half delivered, and all there is to tell is NMI blocking. */
   private inject(vector: number): void {
     const { view } = this;
     const at = L.RUN.EVENTS;
+    // Between a load and the first entry the record is what was loaded.
+    if (this.loadedInterruptible === undefined) {
+      if (this.watchesNmi) view.setUint32(at + L.EVENTS.FLAGS, 0, true);
+      else R.clearEvents(view, at);
+    }
     view.setUint8(at + L.EVENTS.INTERRUPT_INJECTED, 1);
     view.setUint8(at + L.EVENTS.INTERRUPT_NUMBER, vector);
     view.setUint8(at + L.EVENTS.INTERRUPT_SOFT, 0);
-    view.setUint32(at + L.EVENTS.FLAGS, 0, true);
     this.markDirty(K.SYNC_EVENTS);
   }
 
   private injectNmi(): void {
-    const { view } = this;
-    view.setUint8(L.RUN.EVENTS + L.EVENTS.NMI_PENDING, 1);
-    view.setUint32(L.RUN.EVENTS + L.EVENTS.FLAGS, K.EVENTS_VALID_NMI_PENDING, true);
-    this.markDirty(K.SYNC_EVENTS);
+    this.need(this.system.ioctl(this.fd, K.IOCTL.NMI, 0), 'KVM_NMI');
+    this.watchesNmi = true;
+    this.fetchLittle();
+  }
+
+  /** After an exit: once the handler has returned there is nothing to look for any more. */
+  private lookAtNmi(): void {
+    this.watchesNmi = R.isNmiInFlight(this.view, L.RUN.EVENTS);
+    this.fetchLittle();
   }
 
   private markDirty(what: number): void {
@@ -238,9 +270,9 @@ export class KvmVcpu implements Vcpu {
   save(): CpuState {
     if (this.stepping) return (this.stepper as SteppingVcpu).save();
     const { view } = this;
-    view.setBigUint64(L.RUN.VALID_REGS, BigInt(K.SYNC_ALL), true);
+    this.fetch(K.SYNC_ALL);
     this.enterAtOnce();
-    view.setBigUint64(L.RUN.VALID_REGS, BigInt(K.SYNC_EVENTS), true);
+    this.fetchLittle();
     return {
       ...R.readRegs(view, L.RUN.REGS),
       ...R.readSregs(view, L.RUN.SREGS),
@@ -296,6 +328,8 @@ export class KvmVcpu implements Vcpu {
     R.writeRegs(view, L.RUN.REGS, state);
     R.writeSregs(view, L.RUN.SREGS, state);
     R.writeEvents(view, L.RUN.EVENTS, state);
+    this.watchesNmi = state.nmiBlocked;
+    this.fetchLittle();
     view.setBigUint64(L.RUN.CR8, state.cr8, true);
     this.markDirty(K.SYNC_ALL);
     this.loadedInterruptible = (state.rflags & IF) !== 0n && !state.interruptShadow;
@@ -363,4 +397,8 @@ export class KvmVcpu implements Vcpu {
     }
     return { 'KVM exits': exits, fallback: { 'instructions stepped': this.stepped } };
   }
+}
+
+function refusesState(result: number): TrapezeError {
+  return new TrapezeError('host-unsupported', `KVM_RUN failed with error ${-result}: this host refuses the state`);
 }

@@ -126,6 +126,13 @@ function systemOf(koffi: Koffi): System {
     open: (path) => answer(f.open(path, O_RDWR_CLOEXEC)),
     close: (fd) => void f.close(fd),
     ioctl: (fd, request, argument) => answer(f.ioctl(fd, request, argument)),
+    caller(fd, request) {
+      const { ioctl } = f;
+      return () => {
+        const value = ioctl(fd, request, 0);
+        return value < 0 ? -koffi.errno() : value;
+      };
+    },
     ioctlData: (fd, request, argument) => answer(f.ioctlData(fd, request, argument)),
     map(fd, size) {
       const address = BigInt(f.mmap(0, size, PROT_READ_WRITE, MAP_SHARED, fd, 0));
