@@ -1,13 +1,27 @@
-// The corpus of commands: its file, the script that runs it inside a root file system, and what that script prints.
-import { readFileSync } from 'node:fs';
+// The corpus of commands: its files, the script that runs it inside a root file system, and what that script prints.
+//
+// commands/KIND.txt: "== NAME" starts a command; what follows is a script for bash, run in an empty directory of its own,
+// whose output (standard error too) and status must be the same inside the guest and on the host. Nothing may print what
+// depends on time, addresses, process numbers or the kernel's version. What is before the first command is a comment.
+//   "== NAME compiles": gcc and g++ run inside the guest too; else the guest finds what they made on the host.
+//   A name that starts with "i386-": the script, its shell too, runs in the 32-bit root file system.
+//   A command may run another one: `. /corpus/NAME`.
+import { readdirSync, readFileSync } from 'node:fs';
+import { I386 } from './root-file-system.mjs';
 
-/** [{name, script}] of commands.txt. */
-export function readCommands(file = new URL('commands.txt', import.meta.url)) {
+/** [{kind, name, script, compiles}] of the files in commands/. */
+export function readCommands(directory = new URL('commands/', import.meta.url)) {
   const commands = [];
-  for (const line of readFileSync(file, 'utf8').split('\n')) {
-    const name = /^== (\S+)$/.exec(line)?.[1];
-    if (name !== undefined) commands.push({ name, script: '' });
-    else if (commands.length > 0) commands.at(-1).script += `${line}\n`;
+  for (const file of readdirSync(directory).sort()) {
+    const kind = file.replace(/\.txt$/, '');
+    const [, ...texts] = readFileSync(new URL(file, directory), 'utf8').split(/^== /m);
+    for (const text of texts) {
+      const end = text.indexOf('\n');
+      const [name, word] = text.slice(0, end).split(' ');
+      if (commands.some((command) => command.name === name)) throw new Error(`two commands are called ${name}`);
+      if (word !== undefined && word !== 'compiles') throw new Error(`${name}: what does ${word} mean?`);
+      commands.push({ kind, name, script: text.slice(end + 1), compiles: word === 'compiles' });
+    }
   }
   return commands;
 }
@@ -27,6 +41,9 @@ export const ENVIRONMENT = {
   HOME: '/root',
   LC_ALL: 'C.UTF-8',
   TZ: 'UTC',
+  TERM: 'linux',
+  PYTHONHASHSEED: '0',
+  PERL_HASH_SEED: '0',
   GLIBC_TUNABLES: `glibc.cpu.hwcaps=${MASKED.split(',')
     .map((name) => `-${name}`)
     .join(',')}`,
@@ -34,10 +51,22 @@ export const ENVIRONMENT = {
 
 /** Runs every command of /corpus/list; output and status of each go to standard output between marks. */
 const RUN = `#!/bin/bash
-while read -r name; do
+/bin/busybox ifconfig lo 127.0.0.1 up
+/bin/busybox hostname corpus
+mkdir -p /dev/pts /${I386}/${CORPUS} && mount -t devpts -o ptmxmode=0666 devpts /dev/pts
+mount --bind /${CORPUS} /${I386}/${CORPUS} && mount --bind /tmp /${I386}/tmp && mount --bind /dev /${I386}/dev
+mount -t proc proc /${I386}/proc
+all=$PATH
+while read -r name compiler; do
   rm -rf /tmp/work; mkdir -p /tmp/work; cd /tmp/work
   echo "@@start $name"
-  timeout -k 5 "$1" bash "/${CORPUS}/$name" < /dev/null > /tmp/output 2>&1
+  PATH=$all
+  [ "$compiler" = real ] && PATH=\${all#/${CORPUS}/bin:}
+  case $name in
+    i386-*) shell=(chroot /${I386} bash -c 'cd /tmp/work; exec bash "$0"') ;;
+    *) shell=(bash) ;;
+  esac
+  timeout -k 5 "$1" "\${shell[@]}" "/${CORPUS}/$name" < /dev/null > /tmp/output 2>&1
   status=$?
   echo "@@begin $name"; sed -E 's/(line [0-9]+): +[0-9]+ /\\1: PID /' /tmp/output | base64; echo "@@end $name $status"
 done < /${CORPUS}/list
@@ -51,7 +80,6 @@ ${Object.entries(ENVIRONMENT)
   .join('\n')}
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /tmp
-ip link set lo up 2>/dev/null
 stty -F /dev/console -onlcr 2>/dev/null
 bash /${CORPUS}/run ${seconds}
 /bin/busybox poweroff -f
@@ -64,21 +92,23 @@ bash /${CORPUS}/run ${seconds}
 const COMPILER_CACHE = `#!/bin/bash
 real=/usr/bin/\${0##*/}
 for ((n = 1; n < $#; n++)); do [ "\${!n}" = -o ] && { n=$((n + 1)); out=\${!n}; break; }; done
-[ -z "$out" ] && exec "$real" "$@"
-key=/${CORPUS}/compiled/$(cat <(echo "$0 $@") *.c *.cc *.s 2>/dev/null | md5sum | cut -c1-32)
+[[ -z $out || " $* " = *" - "* ]] && exec "$real" "$@"
+key=/${CORPUS}/compiled/$(cat <(echo "$HOSTTYPE $0 $@") *.c *.cc *.s *.h 2>/dev/null | md5sum | cut -c1-32)
 [ -f "$key" ] && cp -p "$key" "$out" && exit 0
-"$real" "$@" || exit
+"$real" -w "$@" || exit
 mkdir -p /${CORPUS}/compiled && cp -p "$out" "$key"
 `;
 
-/** Files by path for a run of `commands`, each at most `seconds`. */
-export function corpusFiles(commands, seconds, cachesCompiler) {
+/** Files by path for a run of `commands`, each at most `seconds`; `all` are those that a command may refer to. */
+export function corpusFiles(commands, seconds, all = commands) {
+  const line = ({ name, compiles }) => `${name}${compiles ? ' real' : ''}\n`;
   return {
-    ...(cachesCompiler ? { [`${CORPUS}/bin/gcc`]: COMPILER_CACHE, [`${CORPUS}/bin/g++`]: COMPILER_CACHE } : {}),
-    [`${CORPUS}/list`]: commands.map(({ name }) => `${name}\n`).join(''),
+    [`${CORPUS}/bin/gcc`]: COMPILER_CACHE,
+    [`${CORPUS}/bin/g++`]: COMPILER_CACHE,
+    [`${CORPUS}/list`]: commands.map(line).join(''),
     [`${CORPUS}/run`]: RUN,
     init: INIT(seconds),
-    ...Object.fromEntries(commands.map(({ name, script }) => [`${CORPUS}/${name}`, script])),
+    ...Object.fromEntries(all.map(({ name, script }) => [`${CORPUS}/${name}`, script])),
   };
 }
 
