@@ -4,7 +4,7 @@ import { createVmMemory, DbtEngine, guestRam } from './engine/dbt/engine.js';
 import type { DbtVcpu } from './engine/dbt/vcpu.js';
 import type { Engine, PhysicalMap, Vcpu } from './engine/engine.js';
 import { type GuestView, missingUnderDbt, missingUnderKvm } from './engine/kvm/compatibility.js';
-import { KvmEngine } from './engine/kvm/engine.js';
+import { type IrqchipKind, KvmEngine } from './engine/kvm/engine.js';
 import { type KvmProbe, probeKvm } from './engine/kvm/probe.js';
 import type { System } from './engine/kvm/system.js';
 import type { KvmVcpu } from './engine/kvm/vcpu.js';
@@ -42,6 +42,8 @@ export interface EnginesOptions {
   readonly tscHz?: number | undefined;
   /** Only what both engines have here is shown to the guest. */
   readonly switchable: boolean;
+  /** Who is the local APIC under engine kvm. */
+  readonly irqchip?: IrqchipKind | undefined;
   readonly runtime: WebAssembly.Module;
   /** Nanoseconds of the machine's own clock. */
   virtualNow(): number;
@@ -222,6 +224,7 @@ export class Engines implements EngineWithMemory {
       lease: host.lease,
       tscHz: this.options.tscHz ?? DBT_TSC_HZ,
       virtualNow: () => options.virtualNow(),
+      irqchip: options.irqchip,
       stepper: () => this.translatingVcpu(),
     });
   }

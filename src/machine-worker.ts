@@ -21,10 +21,10 @@ export async function runMachine(start: StartMessage, host: WorkerHost): Promise
         if (firmware !== undefined) checkFirmware(firmware, start.options.firmwareName);
         // A guest that starts again gets fresh memory.
         engines?.engine.close();
-        const { engine, switchable = false } = start.options;
+        const { engine, irqchip, switchable = false } = start.options;
         const name = engine === 'kvm' ? 'kvm' : 'dbt';
         engines = new Engines(
-          { name, ramBytes, firmware, switchable, runtime: start.runtime, virtualNow, tscHz },
+          { name, ramBytes, firmware, switchable, irqchip, runtime: start.runtime, virtualNow, tscHz },
           host,
         );
         return engines;

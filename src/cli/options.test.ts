@@ -7,6 +7,7 @@ import {
   parseDebugcon,
   parseEngine,
   parseInitrd,
+  parseIrqchip,
   parseMemory,
   parseSerial,
   parseTcpPort,
@@ -90,4 +91,10 @@ test('initrd lists', () => {
     { path: 'z', args: '' },
   ]);
   refuses(parseInitrd, '', ' args', 'a, b');
+});
+
+test("interrupt controllers are the machine's or split", () => {
+  assert.equal(parseIrqchip('machine'), 'machine');
+  assert.equal(parseIrqchip('split'), 'split');
+  refuses(parseIrqchip, '', 'kernel', 'SPLIT');
 });

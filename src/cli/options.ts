@@ -43,6 +43,15 @@ export function parseEngine(text: string): EngineName {
   );
 }
 
+export type IrqchipName = 'machine' | 'split';
+
+export function parseIrqchip(text: string): IrqchipName {
+  if (text === 'machine' || text === 'split') return text;
+  throw new UsageError(
+    `--irqchip ${quote(text)} does not exist; use machine (our own models) or split (the local APIC in the kernel)`,
+  );
+}
+
 export function parseTimeout(text: string): number {
   const seconds = /^\d{1,12}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
   if (!(seconds > 0 && seconds <= MAX_TIMEOUT_SECONDS)) {

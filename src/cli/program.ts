@@ -9,6 +9,7 @@ import {
   parseCpus,
   parseDebugcon,
   parseEngine,
+  parseIrqchip,
   parseMemory,
   parseSerial,
   parseTcpPort,
@@ -65,6 +66,12 @@ export async function runCommand(args: readonly string[], version: string, host:
       new Option('--engine <name>', 'dbt (translation to WebAssembly), kvm (/dev/kvm) or auto')
         .argParser(parseEngine)
         .default('auto'),
+    )
+    .addOption(
+      new Option(
+        '--irqchip <kind>',
+        'local APIC of engine kvm: machine (our own, the default) or split (in the kernel)',
+      ).argParser(parseIrqchip),
     )
     .option(
       '--kernel <file>',

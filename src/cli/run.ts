@@ -6,7 +6,7 @@ import type { LoadOptions, Machine, MachineOptions, MachineResult } from '../mac
 import { OutputFile, readGuestFile } from './files.js';
 import { type FirmwareGuest, type GuestOptions, openFirmwareGuest, openGuest } from './guest.js';
 import { codeListing } from './listing.js';
-import type { DebugconOption, EngineName, OutputTarget, SerialTarget } from './options.js';
+import type { DebugconOption, EngineName, IrqchipName, OutputTarget, SerialTarget } from './options.js';
 import type { CommandHost, Product } from './product.js';
 import { registerDump } from './register-dump.js';
 import { resultToJson } from './result-json.js';
@@ -18,6 +18,7 @@ import { Terminal, type TerminalSize } from './terminal.js';
 export interface RunOptions extends GuestOptions {
   readonly firmware?: string;
   readonly engine: EngineName;
+  readonly irqchip?: IrqchipName;
   readonly memory: number;
   readonly cpus: number;
   readonly serial: SerialTarget;
@@ -151,9 +152,12 @@ function loadOptions(options: RunOptions): LoadOptions {
 }
 
 /** What does not belong to the guest's hardware. */
-function runOptions(options: RunOptions): Pick<MachineOptions, 'engine' | 'noReboot' | 'timeoutMs' | 'stats'> {
+function runOptions(
+  options: RunOptions,
+): Pick<MachineOptions, 'engine' | 'irqchip' | 'noReboot' | 'timeoutMs' | 'stats'> {
   return {
     engine: options.engine,
+    ...(options.irqchip === undefined ? {} : { irqchip: options.irqchip }),
     noReboot: !options.reboot,
     ...(options.timeout === undefined || options.save !== undefined ? {} : { timeoutMs: options.timeout }),
     stats: options.stats !== undefined,

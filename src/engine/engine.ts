@@ -25,6 +25,8 @@ export type VmExit =
   | { readonly kind: 'hlt' }
   /** The guest can take the interrupt that `requestInterruptWindow` asked about. */
   | { readonly kind: 'interrupt-window' }
+  /** The engine's own local APIC has seen the end of a level-triggered interrupt. */
+  | { readonly kind: 'eoi'; readonly vector: number }
   /** Slice used up or `kick` called; nothing is owed. */
   | { readonly kind: 'preempted' }
   /** Triple fault. */
@@ -98,6 +100,20 @@ export interface CpuState {
   nmiBlocked: boolean;
 }
 
+/**
+ * A local APIC that is the engine's. HLT then waits inside of `run` (slices still end it), interrupts go through `send`,
+ * and `entry.vector` is only for those of the 8259As.
+ */
+export interface VcpuLapic {
+  /** An interrupt message as a device writes it; false if no processor took it. */
+  send(address: number, data: number): boolean;
+  /** By pin of the I/O APIC: what it sends; the end of a level-triggered one is told by `eoi`. */
+  route(messages: readonly ({ readonly address: number; readonly data: number } | undefined)[]): void;
+  /** The register page, one word each 16 bytes, and the two MSRs. Exact while nothing is owed. */
+  save(): { readonly page: Uint32Array; readonly apicBase: number; readonly tscDeadline: bigint };
+  load(registers: { readonly page: Uint32Array; readonly apicBase: number; readonly tscDeadline: bigint }): void;
+}
+
 export interface Vcpu {
   /** True when an external interrupt can be injected by the next entry. */
   readonly interruptible: boolean;
@@ -105,6 +121,8 @@ export interface Vcpu {
   readonly nmiInterruptible?: boolean;
   /** The guest's TSC minus the virtual clock's, in ticks: what the guest or a loaded state has set. Absent: zero. */
   readonly tscOffset?: number;
+  /** Absent: the machine's model is the local APIC, and HLT is an exit. */
+  readonly lapic?: VcpuLapic | undefined;
   /** Task priority, bits 7:4 of the local APIC's TPR (CR8 is the same register). */
   tpr: number;
   run(entry: VmEntry): VmExit;

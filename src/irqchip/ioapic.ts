@@ -24,8 +24,19 @@ const STATE = stateKind('ioapic', 1, {
 });
 export type IoapicState = StateOf<typeof STATE>;
 
+/** A redirection entry as somebody who does not own it needs to know it. */
+export interface Redirection {
+  readonly destination: number;
+  readonly logical: boolean;
+  readonly mode: number;
+  readonly vector: number;
+  readonly level: boolean;
+}
+
 export class Ioapic implements MmioHandler {
   readonly #send: SendInterrupt;
+  /** Hears every change of a redirection entry. */
+  onRedirection: () => void = () => undefined;
   #id = 0;
   #select = 0;
   /** Bit per pin: asserted. */
@@ -51,6 +62,13 @@ export class Ioapic implements MmioHandler {
     const rising = asserted && (this.#lines & bit) === 0;
     this.#lines = asserted ? this.#lines | bit : this.#lines & ~bit;
     if (rising) this.#service(pin);
+  }
+
+  /** By pin; undefined where it is masked. */
+  redirections(): (Redirection | undefined)[] {
+    return Array.from(this.#low, (low, pin) =>
+      (low & spec.RTE_MASKED) !== 0 ? undefined : { ...this.#decode(low), destination: this.#high[pin] >>> 24 },
+    );
   }
 
   /** EOI message: level-triggered entries with this vector may interrupt again. */
@@ -105,6 +123,7 @@ export class Ioapic implements MmioHandler {
     this.#lines = state.lines;
     this.#low.set(state.low);
     this.#high.set(state.high);
+    this.onRedirection();
   }
 
   #readRegister(): number {
@@ -128,12 +147,14 @@ export class Ioapic implements MmioHandler {
     if (pin < 0 || pin >= spec.IOAPIC_PINS) return;
     if ((select & 1) !== 0) {
       this.#high[pin] = value & 0xff000000;
+      this.onRedirection();
       return;
     }
     let low = (value & spec.RTE_LOW_WRITABLE) | (this.#low[pin] & spec.RTE_REMOTE_IRR);
     // An edge-triggered entry has no remote IRR: switching the trigger mode is how old kernels clear it.
     if ((low & spec.RTE_LEVEL) === 0) low &= ~spec.RTE_REMOTE_IRR;
     this.#low[pin] = low;
+    this.onRedirection();
     this.#serviceLevel(pin);
   }
 
@@ -144,10 +165,15 @@ export class Ioapic implements MmioHandler {
   #service(pin: number): void {
     const low = this.#low[pin];
     if ((low & (spec.RTE_MASKED | spec.RTE_REMOTE_IRR)) !== 0) return;
+    const { mode, vector, logical, level } = this.#decode(low);
+    const accepted = this.#send(this.#high[pin] >>> 24, logical, mode, vector, level);
+    if (accepted && level) this.#low[pin] |= spec.RTE_REMOTE_IRR;
+  }
+
+  #decode(low: number): Omit<Redirection, 'destination'> {
     const mode = (low >> 8) & 7;
     // Only fixed and lowest priority can be level triggered; the others are edges by definition.
     const level = (low & spec.RTE_LEVEL) !== 0 && mode <= spec.DELIVERY_LOWEST;
-    const accepted = this.#send(this.#high[pin] >>> 24, (low & spec.RTE_LOGICAL) !== 0, mode, low & 0xff, level);
-    if (accepted && level) this.#low[pin] |= spec.RTE_REMOTE_IRR;
+    return { mode, vector: low & 0xff, logical: (low & spec.RTE_LOGICAL) !== 0, level };
   }
 }

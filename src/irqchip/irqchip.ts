@@ -5,6 +5,8 @@
  *                  └─► I/O APIC pins 1-15 (IRQ 0 on pin 2) ─┐
  *   GSI 16-23 ─────────► I/O APIC pins 16-23 ───────────────┴─► local APICs ─► vCPU loop
  *   MSI ────────────────────────────────────────────────────────┘
+ *
+ * An engine may have a local APIC of its own (`useLapic`): then the model keeps still, and messages go there.
  */
 import type { Clock } from '../base/clock.js';
 import type { MmioHandler, MsrHandler } from '../base/io.js';
@@ -14,6 +16,7 @@ import type { TimerQueue } from '../base/timer-queue.js';
 import * as spec from '../spec/apic.js';
 import { Ioapic, type IoapicState } from './ioapic.js';
 import { type ApicFabric, Lapic, type LapicState } from './lapic.js';
+import { type ForeignLapic, lapicStateOf, messageOf, registersOf } from './lapic-registers.js';
 import { type IrqLine, SharedLine } from './line.js';
 import { Pic, type PicState } from './pic.js';
 
@@ -53,17 +56,22 @@ export class Irqchip implements ApicFabric {
   readonly ioapic: Ioapic;
   readonly lapics: readonly Lapic[];
   readonly #events: IrqchipEvents;
+  readonly #clock: Clock;
+  #foreign: ForeignLapic | undefined;
+  #tscOffset = 0;
   readonly #x2apic: boolean;
   readonly #isaLines: readonly SharedLine[];
   readonly #gsiLines: readonly SharedLine[];
 
   constructor(options: IrqchipOptions) {
     this.#events = options.events;
+    this.#clock = options.clock;
     this.#x2apic = options.x2apic ?? false;
     this.pic = new Pic((asserted) => this.#setPicOutput(asserted));
     this.ioapic = new Ioapic((destination, logical, mode, vector, level) =>
       this.#send(destination, logical, mode, vector, level),
     );
+    this.ioapic.onRedirection = () => this.#route();
     this.lapics = Array.from(
       { length: options.vcpus },
       (_, index) => new Lapic(index, options.clock, options.timers, this),
@@ -95,6 +103,8 @@ export class Irqchip implements ApicFabric {
   /** The vector the processor would take now if it were interruptible, or undefined. */
   pendingVector(vcpu: number): number | undefined {
     const lapic = this.lapics[vcpu];
+    // LINT0 is the engine's: a vCPU that does not listen is not interruptible.
+    if (this.#foreign !== undefined) return this.pic.output ? this.pic.peekVector() : undefined;
     if (lapic.extIntPending()) return this.pic.peekVector();
     const vector = lapic.pendingVector();
     return vector < 0 ? undefined : vector;
@@ -103,6 +113,7 @@ export class Irqchip implements ApicFabric {
   /** The processor takes the interrupt: INTA. With nothing pending, the spurious vector. */
   acknowledge(vcpu: number): number {
     const lapic = this.lapics[vcpu];
+    if (this.#foreign !== undefined) return this.pic.acknowledge();
     if (lapic.extIntPending()) {
       lapic.clearExtInt();
       return this.pic.acknowledge();
@@ -132,7 +143,47 @@ export class Irqchip implements ApicFabric {
 
   /** The guest's TSC minus the clock's, in ticks: keeps TSC deadlines right after the guest writes its TSC. */
   setTscOffset(vcpu: number, ticks: number): void {
+    this.#tscOffset = ticks;
     this.lapics[vcpu].timer.tscOffset = ticks;
+  }
+
+  /** From now on the engine's local APIC is the machine's, with the state of the one before; undefined: the model. */
+  useLapic(foreign: ForeignLapic | undefined): void {
+    if (foreign === this.#foreign) return;
+    const state = this.#lapicState();
+    this.#foreign = foreign;
+    this.#setLapicState(state);
+    this.#route();
+    this.#events.apicBaseChanged();
+  }
+
+  /** The end of an interrupt that the engine's local APIC has handled. */
+  endOfInterrupt(vector: number): void {
+    this.ioapic.endOfInterrupt(vector);
+  }
+
+  #lapicState(): LapicState {
+    const [lapic] = this.lapics;
+    if (this.#foreign === undefined) return lapic.save();
+    const { tscHz } = this.#clock;
+    const times = { now: this.#clock.now(), tscHz, tscOffset: this.#tscOffset };
+    return { ...lapicStateOf(this.#foreign.save(), times), nmiPending: lapic.nmiPending };
+  }
+
+  #setLapicState(state: LapicState): void {
+    const [lapic] = this.lapics;
+    lapic.restore(state);
+    if (this.#foreign === undefined) return;
+    const registers = registersOf(lapic.save(), this.#clock.now());
+    // The model has no time of its own meanwhile.
+    lapic.timer.reset();
+    this.#foreign.load(registers);
+  }
+
+  #route(): void {
+    this.#foreign?.route(
+      this.ioapic.redirections().map((r) => r && messageOf(r.destination, r.logical, r.mode, r.vector, r.level)),
+    );
   }
 
   /** The register page of whichever processor makes the access, mapped at `base`. */
@@ -153,6 +204,7 @@ export class Irqchip implements ApicFabric {
 
   /** Every base at which some processor maps its registers. */
   lapicBases(): number[] {
+    if (this.#foreign !== undefined) return [];
     const bases = this.lapics.filter((lapic) => lapic.enabled && !lapic.x2apic).map(apicPage);
     return [...new Set(bases)];
   }
@@ -209,6 +261,7 @@ export class Irqchip implements ApicFabric {
     this.pic.reset();
     this.ioapic.reset();
     for (const lapic of this.lapics) lapic.reset();
+    if (this.#foreign !== undefined) this.#setLapicState(this.lapics[0].save());
     this.#events.apicBaseChanged();
   }
 
@@ -218,7 +271,7 @@ export class Irqchip implements ApicFabric {
       version: 1,
       pic: this.pic.save(),
       ioapic: this.ioapic.save(),
-      lapics: this.lapics.map((lapic) => lapic.save()),
+      lapics: this.#foreign === undefined ? this.lapics.map((lapic) => lapic.save()) : [this.#lapicState()],
     };
   }
 
@@ -239,6 +292,7 @@ export class Irqchip implements ApicFabric {
     this.pic.restore(state.pic);
     this.ioapic.restore(state.ioapic);
     for (const [i, lapic] of this.lapics.entries()) lapic.restore(state.lapics[i]);
+    if (this.#foreign !== undefined) this.#setLapicState(state.lapics[0]);
     this.#events.apicBaseChanged();
   }
 
@@ -256,6 +310,10 @@ export class Irqchip implements ApicFabric {
   }
 
   #send(destination: number, logical: boolean, mode: number, vector: number, level: boolean): boolean {
+    if (this.#foreign !== undefined) {
+      const { address, data } = messageOf(destination, logical, mode, vector, level);
+      return this.#foreign.send(address, data);
+    }
     const targets = this.lapics.filter((lapic) =>
       lapic.matches(destination === 0xff ? 0xffffffff : destination, logical),
     );

@@ -313,10 +313,11 @@ export class MachineClient implements Machine {
 async function savedOptions(state: Uint8Array, wanted: LoadOptions): Promise<MachineOptions> {
   const opened = openState(state);
   checkFits(opened.head, wanted);
-  const { engine, noReboot, timeoutMs, stats } = wanted;
+  const { engine, irqchip, noReboot, timeoutMs, stats } = wanted;
   return {
     ...(await readFiles(opened)),
     ...(engine === undefined ? {} : { engine }),
+    ...(irqchip === undefined ? {} : { irqchip }),
     ...(noReboot === undefined ? {} : { noReboot }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(stats === undefined ? {} : { stats }),
@@ -333,12 +334,15 @@ function checked(options: MachineOptions): MachineOptions {
   if (options.kernel === undefined && options.firmware === undefined) {
     throw new UsageError('a machine needs something to start; give a kernel or a firmware');
   }
-  const { memoryBytes, cpus, engine } = options;
+  const { memoryBytes, cpus, engine, irqchip } = options;
   if (cpus !== undefined && cpus !== 1) {
     throw new UsageError(`${cpus} processors were asked for, but a machine has exactly one so far; leave cpus at 1`);
   }
   if (engine !== undefined && engine !== 'dbt' && engine !== 'kvm' && engine !== 'auto') {
     throw new UsageError(`there is no engine "${String(engine)}"; use dbt, kvm or auto`);
+  }
+  if (irqchip !== undefined && irqchip !== 'machine' && irqchip !== 'split') {
+    throw new UsageError(`there is no irqchip "${String(irqchip)}"; use machine or split`);
   }
   if (
     memoryBytes !== undefined &&

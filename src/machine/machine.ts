@@ -22,6 +22,11 @@ export interface MachineOptions {
   /** What runs the guest's code. Default `auto`: the faster one of those that work on this host. */
   readonly engine?: 'dbt' | 'kvm' | 'auto';
   /**
+   * Who is the local APIC under engine kvm: the machine's own model (`machine`, the default), or KVM's, with I/O APIC and
+   * 8259As still the machine's (`split`). Other engines always have the model.
+   */
+  readonly irqchip?: 'machine' | 'split';
+  /**
    * The machine can change its engine while it runs: the guest is shown only the processor features that both engines have
    * on this host, and a time-stamp counter that both can give it.
    */
@@ -70,7 +75,7 @@ export interface MachineEvents {
 /** What may be said when a saved state is loaded: how to run it, and what it is expected to be. */
 export type LoadOptions = Pick<
   MachineOptions,
-  'memoryBytes' | 'cpus' | 'debugcon' | 'debugExit' | 'engine' | 'noReboot' | 'timeoutMs' | 'stats'
+  'memoryBytes' | 'cpus' | 'debugcon' | 'debugExit' | 'engine' | 'irqchip' | 'noReboot' | 'timeoutMs' | 'stats'
 >;
 
 export interface Machine {

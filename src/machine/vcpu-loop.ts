@@ -29,6 +29,8 @@ export interface VcpuLoopOptions {
 
 const MAX_SLICE_NS = 500_000;
 const MIN_SLICE_NS = 5_000;
+/** Where HLT waits inside of the engine, each slice wakes an idle host. */
+const MAX_INSIDE_SLICE_NS = 4_000_000;
 
 export interface ExitCount {
   count: number;
@@ -45,6 +47,8 @@ export class VcpuLoop {
   private readonly options: VcpuLoopOptions;
   private answer: bigint | 'refused' = 0n;
   private answered = false;
+  /** No answer is owed, and no event that was injected is still on its way. */
+  private settled = false;
   /** What the local APIC was told last. */
   private tscOffset = Number.NaN;
   /** The vCPU waits in HLT. */
@@ -62,16 +66,17 @@ export class VcpuLoop {
       const now = clock.now();
       if (poll(now)) return 'stopped';
       const isHeld = this.options.holdWanted?.() ?? false;
-      if (isHeld && !this.answered) {
+      if (isHeld && !this.answered && (this.settled || this.halted)) {
         this.options.hold?.();
         continue;
       }
-      if (this.halted) {
+      if (this.halted && this.vcpu.lapic === undefined) {
         this.sleep();
         continue;
       }
       chipset.timers.runDue(now);
       const exit = this.vcpu.run(isHeld ? this.settling() : this.entry(now));
+      this.settled = isHeld && exit.kind === 'preempted';
       const started = this.options.timed?.() ?? 0;
       if (exit.kind === 'shutdown') {
         this.count('shutdown', started);
@@ -101,11 +106,12 @@ export class VcpuLoop {
     const nmi = isBetween && irqchip.nmiPending(0) && vcpu.nmiInterruptible === true && irqchip.takeNmi(0);
     const inject = pending && isBetween && !nmi && vcpu.interruptible;
     const untilDeadline = chipset.timers.nextDeadline() - now;
+    const longest = vcpu.lapic === undefined ? MAX_SLICE_NS : MAX_INSIDE_SLICE_NS;
     const entry: VmEntry = {
       answer: this.answer,
       vector: inject ? irqchip.acknowledge(0) : undefined,
       requestInterruptWindow: inject ? irqchip.pendingVector(0) !== undefined : pending,
-      sliceNs: Math.max(MIN_SLICE_NS, Math.min(MAX_SLICE_NS, untilDeadline)),
+      sliceNs: Math.max(MIN_SLICE_NS, Math.min(longest, untilDeadline)),
       nmi,
       requestNmiWindow: irqchip.nmiPending(0),
     };
@@ -123,7 +129,7 @@ export class VcpuLoop {
     this.options.chipset.irqchip.setTscOffset(0, tscOffset);
   }
 
-  /** Brings the owed answer and nothing else. */
+  /** Brings the owed answer, if any, and nothing else. */
   private settling(): VmEntry {
     const entry = { answer: this.answer, vector: undefined, requestInterruptWindow: false, sliceNs: 0, settle: true };
     this.answer = 0n;
@@ -158,6 +164,9 @@ export class VcpuLoop {
         return;
       case 'hypercall':
         this.reply('refused');
+        return;
+      case 'eoi':
+        irqchip.endOfInterrupt(exit.vector);
         return;
       case 'hlt':
         this.halted = true;

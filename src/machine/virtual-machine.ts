@@ -176,6 +176,7 @@ export class VirtualMachine {
     }
     const vcpu = memory.engine.createVcpu(0);
     vcpu.load(cpu);
+    chipset.irqchip.useLapic(vcpu.lapic);
     if (loaded !== undefined) checkTsc(vcpu, cpu, memory);
     return { chipset, vcpu, memory, halted: cpu.halted };
   }
@@ -250,12 +251,12 @@ export class VirtualMachine {
               tscHz: clock.tscHz,
               memoryBytes: this.ramBytes,
               features: memory.features,
-              cpu: { ...vcpu.save(), halted: loop.halted },
+              cpu: haltedAs(vcpu, loop),
               chipset: chipset.save(),
             },
             memory.ram,
           );
-        this.hold(chipset, tellState, () => this.changeEngine(memory, loop));
+        this.hold(chipset, tellState, () => this.changeEngine(memory, loop, chipset));
         // KVM's counter does not stand still with the guest: set back where that can be done, told otherwise.
         if (loop.vcpu === vcpu && before !== undefined) vcpu.load(before);
       },
@@ -294,11 +295,15 @@ export class VirtualMachine {
     return run === undefined ? end === 'shutdown' : run.reason === 'reset';
   }
 
-  private changeEngine(memory: EngineWithMemory, loop: VcpuLoop): void {
+  private changeEngine(memory: EngineWithMemory, loop: VcpuLoop, chipset: Chipset): void {
     const { engine } = this.control.engineAsked;
     const missing = missingFor(() => {
       if (memory.switchTo === undefined) throw new EngineSwitchError(engine, ['the engine itself']);
+      const { halted } = haltedAs(loop.vcpu, loop);
       loop.vcpu = memory.switchTo(engine);
+      chipset.irqchip.useLapic(loop.vcpu.lapic);
+      loop.halted = halted;
+      if (halted && loop.vcpu.lapic !== undefined) loop.vcpu.load({ ...loop.vcpu.save(), halted });
     });
     this.host.engineChanged(engine, missing);
   }
@@ -341,6 +346,12 @@ function checkTsc(vcpu: Vcpu, saved: CpuState, { engine, tscHz }: EngineWithMemo
   throw new StateError(
     `engine ${engine.name} cannot set the time-stamp counter on this host; load it with engine dbt, or where KVM can`,
   );
+}
+
+/** HLT is known to the loop, or to the engine where it waits inside. */
+function haltedAs(vcpu: Vcpu, loop: VcpuLoop): CpuState {
+  const cpu = vcpu.save();
+  return vcpu.lapic === undefined ? { ...cpu, halted: loop.halted } : cpu;
 }
 
 function missingFor(change: () => void): readonly string[] {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { EngineSwitchError, Machine } from '../../dist/node.js';
 import { bzImage, ENTRY_64 } from '../guest/small-kernels.mjs';
 import { CC, Code, R8, R10, R11, R12, R13, R15, RAX, RBX, RCX, RDI, RDX } from './code.mjs';
-import { kvm, makeEngine } from './engines.mjs';
+import { kvm, lacks, makeEngine } from './engines.mjs';
 
 const LOAD = 0x200000;
 const IDT = 0x2000000;
@@ -117,6 +117,10 @@ function machineWith(options) {
     timeoutMs: 50_000,
     ...options,
   });
+  return started(machine);
+}
+
+function started(machine) {
   let dots = 0;
   let wake = () => undefined;
   machine.on('serial', (bytes) => {
@@ -125,13 +129,15 @@ function machineWith(options) {
   });
   const ended = machine.run();
   ended.finally(() => wake()).catch(() => undefined);
-  let isOver = false;
-  ended.then(() => {
-    isOver = true;
+  let result;
+  ended.then((value) => {
+    result = value;
   });
   const moreDots = async (count) => {
     const until = dots + count;
-    while (dots < until && !isOver) {
+    while (dots < until) {
+      // The guest ends when it is told to, and when it has found something wrong.
+      assert.equal(result, undefined, `the guest has ended: ${result?.reason} ${result?.exitCode}`);
       await new Promise((resolve) => {
         wake = resolve;
       });
@@ -150,8 +156,30 @@ test('the guest finds itself intact on one engine', { timeout: 60_000 }, async (
   assert.deepEqual([result.reason, result.exitCode], ['debug-exit', (GOOD << 1) | 1]);
 });
 
-test('a running guest goes from dbt to kvm and back, again and again', { skip: noKvm, timeout: 60_000 }, async () => {
-  const { machine, ended, moreDots, dots } = machineWith({ engine: 'dbt', switchable: true });
+for (const irqchip of ['machine', 'split']) {
+  const skip = lacks('kvm', irqchip === 'split' ? ['splitIrqchip'] : []) ?? false;
+  const title = `a running guest goes from dbt to kvm and back, again and again (irqchip ${irqchip})`;
+  test(title, { skip, timeout: 60_000 }, () => goesAndComes(irqchip));
+}
+
+test('a guest saved under kvm goes on under dbt, whoever had the local APIC', { timeout: 60_000 }, async (t) => {
+  const lack = lacks('kvm', ['splitIrqchip']);
+  if (lack !== undefined) return t.skip(lack);
+  const { machine, moreDots } = machineWith({ engine: 'dbt', switchable: true, irqchip: 'split' });
+  await moreDots(2);
+  await machine.switchEngine('kvm');
+  await moreDots(2);
+  await machine.pause();
+  const state = await machine.save();
+  machine.close();
+  const later = started(await Machine.load(state, { engine: 'dbt', timeoutMs: 50_000 }));
+  await later.moreDots(3);
+  later.machine.write(Uint8Array.of(0x71));
+  assert.equal((await later.ended).exitCode, (GOOD << 1) | 1);
+});
+
+async function goesAndComes(irqchip) {
+  const { machine, ended, moreDots, dots } = machineWith({ engine: 'dbt', switchable: true, irqchip });
   await moreDots(2);
   const started = performance.now();
   const before = dots();
@@ -169,7 +197,7 @@ test('a running guest goes from dbt to kvm and back, again and again', { skip: n
   assert.ok(result.statistics['KVM exits'] !== undefined);
   // Virtual time stands still for a switch, and a busy host is late: never faster than the clock.
   assert.ok(rate <= 105 && rate > 20, `${rate} ticks in a second`);
-});
+}
 
 test('what the other engine lacks is named, and the guest goes on', { skip: noKvm, timeout: 60_000 }, async (t) => {
   if (kvm.capabilities.cpuidMasking) return t.skip('this KVM lacks nothing that such a guest has seen');

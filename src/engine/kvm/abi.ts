@@ -21,6 +21,8 @@ export const IOCTL = {
   SET_TSS_ADDR: 0xae47,
   SET_IDENTITY_MAP_ADDR: 0x4008ae48,
   ENABLE_CAP: 0x4068aea3,
+  SET_GSI_ROUTING: 0x4008ae6a,
+  SIGNAL_MSI: 0x4020aea5,
   X86_SET_MSR_FILTER: 0x4188aec6,
   // on a vCPU
   RUN: 0xae80,
@@ -31,6 +33,10 @@ export const IOCTL = {
   SET_MSRS: 0x4008ae89,
   SET_SIGNAL_MASK: 0x4004ae8b,
   NMI: 0xae9a,
+  GET_LAPIC: 0x8400ae8e,
+  SET_LAPIC: 0x4400ae8f,
+  GET_MP_STATE: 0x8004ae98,
+  SET_MP_STATE: 0x4004ae99,
   SET_CPUID2: 0x4008ae90,
   GET_DEBUGREGS: 0x8080aea1,
   SET_DEBUGREGS: 0x4080aea2,
@@ -47,9 +53,11 @@ export const CAP = {
   USER_MEMORY: 3,
   TSC_CONTROL: 60,
   SYNC_REGS: 74,
+  SPLIT_IRQCHIP: 121,
   IMMEDIATE_EXIT: 136,
   X86_USER_SPACE_MSR: 188,
   X86_MSR_FILTER: 189,
+  X86_APIC_BUS_CYCLES_NS: 237,
 } as const;
 export type CapabilityName = keyof typeof CAP;
 
@@ -66,6 +74,7 @@ export const EXIT = {
   SET_TPR: 11,
   INTERNAL_ERROR: 17,
   SYSTEM_EVENT: 24,
+  IOAPIC_EOI: 26,
   X86_RDMSR: 29,
   X86_WRMSR: 30,
 } as const;
@@ -92,6 +101,12 @@ export const MSR_FILTER_READ_WRITE = 3;
 /** Three pages for KVM's own use on processors that need them for real mode: "KVM_SET_TSS_ADDR". Above every device of ours. */
 export const TSS_ADDRESS = 0xfffbd000;
 export const IDENTITY_MAP_ADDRESS = 0xfffbc000;
+
+/** kvm_irq_routing_entry.type. */
+export const ROUTING_MSI = 2;
+/** kvm_mp_state. */
+export const MP_RUNNABLE = 0;
+export const MP_HALTED = 3;
 
 /** MSRs by number. SDM Vol. 4. */
 export const MSR_TSC = 0x10;

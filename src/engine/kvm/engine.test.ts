@@ -136,6 +136,7 @@ test('auto takes KVM where it is correct and native, and says why not elsewhere'
     softwareInterrupts: true,
     cpuidMasking: true,
     paging32: true,
+    splitIrqchip: true,
   };
   const choice = (changes: Partial<KvmCapabilities>) =>
     chooseEngine({ usable: true, capabilities: { ...good, ...changes }, cpuid: [] });

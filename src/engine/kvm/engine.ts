@@ -7,6 +7,8 @@ import { type CpuidEntry, cpuidEntries, DEFAULT_CPUID_OPTIONS } from '../../x86/
 import type { Engine, SteppingVcpu } from '../engine.js';
 import * as K from './abi.js';
 import { kvmCpuid, readCpuidTable, writeCpuidTable } from './cpuid.js';
+import { needed } from './errors.js';
+import { KvmLapic, missingForSplit, splitIrqchip } from './lapic.js';
 import * as L from './layout.js';
 import { Lease } from './lease.js';
 import { EACCES, EBUSY, ENOENT, EPERM, type System } from './system.js';
@@ -30,9 +32,13 @@ export interface KvmEngineOptions {
   readonly stepper?: ((index: number) => SteppingVcpu) | undefined;
   /** The TSC's frequency where this host's KVM can choose it. */
   readonly tscHz?: number | undefined;
+  /** Who is the local APIC: the machine's model (the default), or KVM's with the other controllers outside. */
+  readonly irqchip?: IrqchipKind | undefined;
   /** Default: the profile of the translating engine. */
   readonly profile?: readonly CpuidEntry[];
 }
+
+export type IrqchipKind = 'machine' | 'split';
 
 interface Slot {
   readonly gpa: number;
@@ -71,6 +77,7 @@ export class KvmEngine implements Engine {
       this.need(system.ioctlData(this.vm, K.IOCTL.SET_IDENTITY_MAP_ADDR, identity), 'KVM_SET_IDENTITY_MAP_ADDR');
       this.need(system.ioctl(this.vm, K.IOCTL.SET_TSS_ADDR, K.TSS_ADDRESS), 'KVM_SET_TSS_ADDR');
       this.setMemory(0);
+      if (this.isSplit) this.split();
       this.leaveMsrsToMachine();
       this.tscHz = this.chooseTsc(options.tscHz);
       const profile = options.profile ?? cpuidEntries({ ...DEFAULT_CPUID_OPTIONS, tscHz: this.tscHz });
@@ -79,6 +86,10 @@ export class KvmEngine implements Engine {
       this.lease.release();
       throw error;
     }
+  }
+
+  private get isSplit(): boolean {
+    return this.options.irqchip === 'split';
   }
 
   createVcpu(index: number): KvmVcpu {
@@ -95,6 +106,7 @@ export class KvmEngine implements Engine {
     const virtualNow = this.options.virtualNow ?? now;
     const ticks = (): number => (virtualNow() * this.tscHz) / 1e9;
     const vcpu = new KvmVcpu(fd, buffer, system, now, ticks, stepper && (() => stepper(index)));
+    if (this.isSplit) vcpu.lapic = new KvmLapic(system, this.vm, vcpu);
     this.lease.timer = vcpu.timerId;
     return vcpu;
   }
@@ -151,7 +163,7 @@ export class KvmEngine implements Engine {
     capability[0] = BigInt(K.CAP.X86_USER_SPACE_MSR);
     capability[1] = BigInt(K.MSR_EXIT_UNKNOWN_FILTERED);
     this.need(system.ioctlData(this.vm, K.IOCTL.ENABLE_CAP, new Uint8Array(capability.buffer)), 'KVM_ENABLE_CAP');
-    if (!this.has('X86_MSR_FILTER')) return;
+    if (this.isSplit || !this.has('X86_MSR_FILTER')) return;
     const filter = new Uint8Array(L.MSR_FILTER_SIZE);
     const view = new DataView(filter.buffer);
     // A clear bit filters the MSR.
@@ -164,6 +176,17 @@ export class KvmEngine implements Engine {
       view.setBigUint64(at + 16, system.addressOf(bitmap), true);
     }
     this.need(system.ioctlData(this.vm, K.IOCTL.X86_SET_MSR_FILTER, filter), 'KVM_X86_SET_MSR_FILTER');
+  }
+
+  private split(): void {
+    const { system } = this.options;
+    const lacking = missingForSplit(system, this.kvm);
+    if (lacking === undefined) {
+      splitIrqchip(system, this.vm);
+      return;
+    }
+    const problem = `this host's ${DEVICE} cannot be the local APIC: it lacks ${lacking}`;
+    throw new TrapezeError('host-unsupported', `${problem}; use --irqchip machine`);
   }
 
   private chooseTsc(wanted: number | undefined): number {
@@ -197,14 +220,6 @@ export class KvmEngine implements Engine {
   private need(result: number, what: string): number {
     return needed(result, what);
   }
-}
-
-export function needed(result: number, what: string): number {
-  if (result >= 0) return result;
-  throw new TrapezeError(
-    'host-unsupported',
-    `this host's ${DEVICE} refused ${what} with error ${-result}; use --engine dbt`,
-  );
 }
 
 /** A descriptor of /dev/kvm with what this engine needs. Throws TrapezeError with one sentence. */

@@ -26,6 +26,8 @@ export const RUN = {
   MSR_ERROR: 32,
   MSR_INDEX: 44,
   MSR_DATA: 48,
+  // EXIT.IOAPIC_EOI
+  EOI_VECTOR: 32,
   // EXIT.INTERNAL_ERROR
   SUBERROR: 32,
   // EXIT.FAIL_ENTRY
@@ -127,3 +129,10 @@ export const ENABLE_CAP_SIZE = 104;
 export const MSR_FILTER_SIZE = 392;
 export const MSR_FILTER_FIRST = 8;
 export const MSR_FILTER_RANGE_SIZE = 24;
+/** struct kvm_lapic_state: the register page, 16 bytes for each. */
+export const LAPIC_SIZE = 1024;
+/** struct kvm_msi: address u64, data u32, and what is zero here. */
+export const MSI_SIZE = 32;
+/** struct kvm_irq_routing: count, flags, then {gsi, type, flags, padding, address low, address high, data, ...} of u32. */
+export const ROUTING_FIRST = 8;
+export const ROUTING_ENTRY_SIZE = 48;

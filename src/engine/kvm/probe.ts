@@ -5,6 +5,7 @@
 import { TrapezeError } from '../../base/errors.js';
 import { type CpuidEntry, cpuidEntries } from '../../x86/system/cpuid-profile.js';
 import { openKvm } from './engine.js';
+import { missingForSplit } from './lapic.js';
 import { CODE, RESULTS, runProbe, TWO_LEVEL_TABLES } from './probe-guest.js';
 import type { System } from './system.js';
 
@@ -31,6 +32,8 @@ export interface KvmCapabilities {
   readonly cpuidMasking: boolean;
   /** Paging outside IA-32e mode. */
   readonly paging32: boolean;
+  /** The kernel can be the local APIC alone, with a timer of our frequency. */
+  readonly splitIrqchip: boolean;
 }
 
 export type KvmProbe =
@@ -50,6 +53,7 @@ export const CAPABILITY_NAMES: Readonly<Record<Exclude<keyof KvmCapabilities, `$
   softwareInterrupts: 'INT n from ring 3',
   cpuidMasking: 'CPUID can be masked',
   paging32: '32-bit paging',
+  splitIrqchip: 'local APIC in the kernel',
 };
 
 const dword = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 255);
@@ -66,8 +70,10 @@ const MARK = [0xc7, 0x04, 0x25, ...dword(RESULTS), ...dword(1)];
 export function probeKvm(openSystem: () => System, now: () => number): KvmProbe {
   try {
     const system = openSystem();
-    system.close(openKvm(system));
-    const capabilities = measure(system, now);
+    const kvm = openKvm(system);
+    const splitIrqchip = missingForSplit(system, kvm) === undefined;
+    system.close(kvm);
+    const capabilities = { ...measure(system, now), splitIrqchip };
     return { usable: true, capabilities, cpuid: visibleCpuid(system, now) };
   } catch (error) {
     if (error instanceof TrapezeError) return { usable: false, problem: error.message };
@@ -75,7 +81,7 @@ export function probeKvm(openSystem: () => System, now: () => number): KvmProbe 
   }
 }
 
-function measure(system: System, now: () => number): KvmCapabilities {
+function measure(system: System, now: () => number): Omit<KvmCapabilities, 'splitIrqchip'> {
   const run = (...rest: Parameters<typeof runProbe> extends [System, () => number, ...infer R] ? R : never) =>
     runProbe(system, now, ...rest);
   const nsPerInstruction = (mode: 'long0' | 'long3' | 'compatibility3'): number => {

@@ -1,7 +1,7 @@
 /** The engine-neutral processor state in KVM's structures: what kvm_run carries, and the rest by ioctl. */
 import * as S from '../../x86/state.js';
 import type { CpuState, SegmentState } from '../engine.js';
-import { APIC_BASE_RESET, EVENTS_VALID_SHADOW } from './abi.js';
+import { EVENTS_VALID_SHADOW } from './abi.js';
 import * as L from './layout.js';
 
 /** As SEGMENT_ATTRIBUTES in x86/state.ts. */
@@ -81,7 +81,7 @@ export function readSregs(view: DataView, at: number): SystemRegisters {
   };
 }
 
-export function writeSregs(view: DataView, at: number, state: CpuState): void {
+export function writeSregs(view: DataView, at: number, state: CpuState, apicBase: bigint): void {
   const u64 = (offset: number, value: bigint): void => view.setBigUint64(at + offset, value, true);
   for (let n = 0; n < SEGMENTS; n++) {
     writeSegment(view, at + L.SREGS_SEGMENT_ORDER[n] * L.SREGS_SEGMENT_SIZE, segmentFor(state, n));
@@ -98,7 +98,7 @@ export function writeSregs(view: DataView, at: number, state: CpuState): void {
   u64(L.SREGS.CR4, state.cr4);
   u64(L.SREGS.CR8, state.cr8);
   u64(L.SREGS.EFER, state.efer);
-  u64(L.SREGS.APIC_BASE, APIC_BASE_RESET);
+  u64(L.SREGS.APIC_BASE, apicBase);
   for (let n = 0; n < 4; n++) u64(L.SREGS.INTERRUPT_BITMAP + 8 * n, 0n);
 }
 

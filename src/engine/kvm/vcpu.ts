@@ -6,6 +6,7 @@ import { TrapezeError } from '../../base/errors.js';
 import type { CpuState, SteppingVcpu, Vcpu, VmEntry, VmExit } from '../engine.js';
 import * as K from './abi.js';
 import { OwedAnswer } from './exits.js';
+import type { KvmLapic } from './lapic.js';
 import * as L from './layout.js';
 import * as R from './registers.js';
 import { SliceTimer } from './slice-timer.js';
@@ -28,7 +29,10 @@ const EXIT_NAMES = new Map<number, string>(Object.entries(K.EXIT).map(([name, nu
 type Outside = Pick<CpuState, 'dr' | 'xcr0' | 'msrs' | 'fxsave' | 'xstateBv'>;
 
 export class KvmVcpu implements Vcpu {
-  private readonly fd: number;
+  readonly fd: number;
+  /** KVM's own; absent: the machine has it. */
+  lapic: KvmLapic | undefined;
+  private base = K.APIC_BASE_RESET;
   private readonly system: System;
   private readonly view: DataView;
   private readonly timer: SliceTimer;
@@ -163,6 +167,8 @@ export class KvmVcpu implements Vcpu {
         return { kind: 'hlt' };
       case K.EXIT.IRQ_WINDOW_OPEN:
         return { kind: 'interrupt-window' };
+      case K.EXIT.IOAPIC_EOI:
+        return { kind: 'eoi', vector: this.view.getUint8(L.RUN.EOI_VECTOR) };
       case K.EXIT.INTR:
       case K.EXIT.SET_TPR:
         return PREEMPTED;
@@ -177,15 +183,15 @@ export class KvmVcpu implements Vcpu {
   /** Finishes the instruction whose answer has been given. */
   private settle(): VmExit {
     this.fetch(K.SYNC_EVENTS);
-    const exit = this.enterAtOnce();
-    if (exit !== undefined) return exit;
-    while (R.isEventInFlight(this.view, L.RUN.EVENTS)) {
+    let exit = this.enterAtOnce();
+    while (exit === undefined && R.isEventInFlight(this.view, L.RUN.EVENTS)) {
+      this.fetch(K.SYNC_EVENTS);
       this.timer.arm(DELIVERY_NS);
       const later = this.enter();
-      if (later !== undefined && later.kind !== 'preempted') return later;
+      if (later !== undefined && later.kind !== 'preempted') exit = later;
     }
     this.fetchLittle();
-    return PREEMPTED;
+    return exit ?? PREEMPTED;
   }
 
   /** What KVM writes into kvm_run with every exit: as little as can be, it takes its time. */
@@ -208,9 +214,26 @@ export class KvmVcpu implements Vcpu {
     return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.owed.ask(reason) : undefined;
   }
 
+  get apicBase(): bigint {
+    if (this.lapic !== undefined) this.fetchRegisters();
+    return this.base;
+  }
+  set apicBase(value: bigint) {
+    this.fetchRegisters();
+    this.base = value;
+    this.view.setBigUint64(L.RUN.SREGS + L.SREGS.APIC_BASE, value, true);
+    this.markDirty(K.SYNC_SREGS);
+    this.enterAtOnce();
+  }
+
   /** KVM has said that it is ready: then nothing else is half delivered, and all there is to tell is NMI blocking. */
   private inject(vector: number): void {
     const { view } = this;
+    if (this.lapic !== undefined) {
+      const number = new Uint8Array(Uint32Array.of(vector).buffer);
+      this.ioctl(K.IOCTL.INTERRUPT, number, 'KVM_INTERRUPT');
+      return;
+    }
     const at = L.RUN.EVENTS;
     // Between a load and the first entry the record is what was loaded.
     if (this.loadedInterruptible === undefined) {
@@ -270,17 +293,29 @@ export class KvmVcpu implements Vcpu {
   save(): CpuState {
     if (this.stepping) return (this.stepper as SteppingVcpu).save();
     const { view } = this;
-    this.fetch(K.SYNC_ALL);
-    this.enterAtOnce();
-    this.fetchLittle();
+    this.fetchRegisters();
     return {
       ...R.readRegs(view, L.RUN.REGS),
       ...R.readSregs(view, L.RUN.SREGS),
       ...R.readEvents(view, L.RUN.EVENTS),
       ...this.saveOutside(),
       cr8: view.getBigUint64(L.RUN.CR8, true),
-      halted: this.halted,
+      halted: this.lapic === undefined ? this.halted : this.isHaltedInside(),
     };
+  }
+
+  /** Brings everything into kvm_run that it can carry. */
+  private fetchRegisters(): void {
+    this.fetch(K.SYNC_ALL);
+    this.enterAtOnce();
+    this.fetchLittle();
+    this.base = this.view.getBigUint64(L.RUN.SREGS + L.SREGS.APIC_BASE, true);
+  }
+
+  private isHaltedInside(): boolean {
+    const state = new Uint8Array(4);
+    this.ioctl(K.IOCTL.GET_MP_STATE, state, 'KVM_GET_MP_STATE');
+    return state[0] === K.MP_HALTED;
   }
 
   private saveOutside(): Outside {
@@ -326,13 +361,17 @@ export class KvmVcpu implements Vcpu {
     this.owed.forget();
     this.halted = state.halted;
     R.writeRegs(view, L.RUN.REGS, state);
-    R.writeSregs(view, L.RUN.SREGS, state);
+    R.writeSregs(view, L.RUN.SREGS, state, this.base);
     R.writeEvents(view, L.RUN.EVENTS, state);
     this.watchesNmi = state.nmiBlocked;
     this.fetchLittle();
     view.setBigUint64(L.RUN.CR8, state.cr8, true);
     this.markDirty(K.SYNC_ALL);
-    this.loadedInterruptible = (state.rflags & IF) !== 0n && !state.interruptShadow;
+    if (this.lapic !== undefined) {
+      const mode = Uint8Array.of(state.halted ? K.MP_HALTED : K.MP_RUNNABLE, 0, 0, 0);
+      this.ioctl(K.IOCTL.SET_MP_STATE, mode, 'KVM_SET_MP_STATE');
+    }
+    this.loadedInterruptible = this.lapic === undefined && (state.rflags & IF) !== 0n && !state.interruptShadow;
     if (known?.dr.every((value, n) => value === state.dr[n]) !== true) this.loadDebugRegisters(state.dr);
     if (known?.xcr0 !== state.xcr0) this.loadXcr0(state.xcr0);
     if (known === undefined || !R.isSameFpu(known.fxsave, state.fxsave)) this.loadFpu(state);
