@@ -64,6 +64,9 @@ const JUDGES = {
     needs: 'qemu-system-x86_64',
     counts: [/(\d+) compared/g, 'cases'],
   },
+  privilege: {
+    what: 'bare-metal guests of all rings, gates, segments, tasks and pages against the manual; QEMU beside, its differences listed',
+  },
   guests: { what: "Debian's kernels: shell, commands, power-off, kernel log against QEMU's" },
   'saved-states': {
     what: 'boots saved at random moments go on in new processes: shell, answers, clean log, power-off',

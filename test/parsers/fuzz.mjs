@@ -7,14 +7,14 @@ import { randomSource } from './mutate.mjs';
 import { SERVER_PARSERS } from './server.mjs';
 
 export const PARSERS = [...IMAGE_PARSERS, ...MACHINE_PARSERS, ...TEXT_PARSERS, ...SERVER_PARSERS];
-/** The longest that any input may take. */
+/** The longest that any input may take, of the processor's time: others may have it meanwhile. */
 export const ANSWER_MS = 10_000;
 
 /** true: taken, false: refused. Throws, with the seed that brings it back, for everything else. */
 export async function tryInput(parser, seed) {
   const random = randomSource(seed);
   const input = await parser.input(random);
-  const started = performance.now();
+  const started = process.cpuUsage();
   let taken = true;
   try {
     await parser.run(input, random);
@@ -26,7 +26,8 @@ export async function tryInput(parser, seed) {
       throw new Error(`${name}: no sentence: ${error.message.slice(0, 300)}`, { cause: error });
     taken = false;
   }
-  const took = performance.now() - started;
+  const { user, system } = process.cpuUsage(started);
+  const took = (user + system) / 1000;
   if (took > ANSWER_MS) throw new Error(`${parser.name}, seed ${seed}: took ${took.toFixed(0)} ms`);
   return taken;
 }
