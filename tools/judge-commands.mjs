@@ -7,7 +7,7 @@
 // run inside the guest for every command. --each: the limit for one command. --keep: write differing outputs there.
 // --host: only the host's side, printed. --corpus: where the root file system is kept.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -56,7 +56,9 @@ function firstDifference(host, guest) {
 
 const began = performance.now();
 const elapsed = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
-const host = await runOnHost(options.corpus, commands, seconds, all);
+const corpus = mkdtempSync(join(tmpdir(), 'trapeze-commands-'));
+process.on('exit', () => rmSync(corpus, { recursive: true, force: true }));
+const host = await runOnHost(options.corpus, corpus, commands, seconds, all);
 if (options.host) {
   for (const [name, { output, status, milliseconds }] of host) {
     if (name !== 'kernel') console.log(`== ${name} (status ${status}, ${milliseconds.toFixed(0)} ms)\n${output}`);
@@ -103,7 +105,7 @@ const waiting = [...commands];
 let boots = 0;
 while (waiting.length > 0) {
   const batch = waiting.splice(0, share);
-  const guest = { kernel, directory: options.corpus, commands: batch, seconds, all, dist };
+  const guest = { kernel, directory: options.corpus, corpus, commands: batch, seconds, all, dist };
   boots++;
   if (options.verbose) console.log(`${elapsed()}: boot ${boots}, ${batch.length} commands`);
   let isUp = false;

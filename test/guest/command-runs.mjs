@@ -1,29 +1,34 @@
 // Runs the corpus of commands on the host, in a chroot of the root file system, and in a guest of Trapeze.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { writeCpio } from '../../dist/image/cpio.js';
 import { CORPUS, corpusFiles, ENVIRONMENT, ResultReader } from './commands.mjs';
 import { rootArchive, rootFileSystem } from './root-file-system.mjs';
 import { bootTrapeze } from './trapeze.mjs';
 
 const MEMORY_MIB = 2048;
-/** What the namespaces of the host's side need before the corpus; "$1" is the root, "$2" the limit in seconds. */
+/** What the namespaces of the host's side need before the corpus; "$1" is the root, "$2" the limit in seconds, "$3" the corpus. */
 const HOST_SCRIPT =
-  'mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/tmp" && exec chroot "$1" bash /corpus/run "$2"';
+  'mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/tmp" && mount --bind "$3" "$1/corpus" && ' +
+  'exec chroot "$1" bash /corpus/run "$2"';
 
-/** Results of `commands` on the host by name, each {output, status, milliseconds}; what gcc makes stays in the root file system. */
-export async function runOnHost(directory, commands, seconds, all) {
+/**
+ * Results of `commands` on the host by name, each {output, status, milliseconds}. `corpus` is an empty directory for the
+ * files of the run; what gcc makes stays there.
+ */
+export async function runOnHost(directory, corpus, commands, seconds, all) {
   const root = rootFileSystem(directory);
-  rmSync(join(root, CORPUS), { recursive: true, force: true });
+  mkdirSync(join(root, CORPUS), { recursive: true });
   for (const [path, text] of Object.entries(corpusFiles(commands, seconds, all))) {
     if (path === 'init') continue;
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text, { mode: 0o755 });
+    const file = join(corpus, relative(CORPUS, path));
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text, { mode: 0o755 });
   }
   const child = spawn(
     'unshare',
-    ['-m', '-p', '-n', '-u', '-i', '-f', 'sh', '-c', HOST_SCRIPT, 'sh', root, `${seconds}`],
+    ['-m', '-p', '-n', '-u', '-i', '-f', 'sh', '-c', HOST_SCRIPT, 'sh', root, `${seconds}`, corpus],
     {
       env: ENVIRONMENT,
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -45,8 +50,8 @@ export async function runOnHost(directory, commands, seconds, all) {
 }
 
 /** What the compilers' stand-in kept on the host's side. */
-function compiled(directory) {
-  const kept = join(directory, 'root', CORPUS, 'compiled');
+function compiled(corpus) {
+  const kept = join(corpus, 'compiled');
   if (!existsSync(kept)) return [];
   const entries = readdirSync(kept).map((name) => {
     const path = join(kept, name);
@@ -57,11 +62,11 @@ function compiled(directory) {
 }
 
 /** The initramfs for a run of `commands` after runOnHost. */
-function initramfs(directory, commands, seconds, all) {
+function initramfs(directory, corpus, commands, seconds, all) {
   const overlay = writeCpio([
     { kind: 'directory', path: CORPUS },
     { kind: 'directory', path: `${CORPUS}/bin` },
-    ...compiled(directory),
+    ...compiled(corpus),
     ...Object.entries(corpusFiles(commands, seconds, all)).map(([path, data]) => ({
       kind: 'file',
       path,
@@ -74,14 +79,14 @@ function initramfs(directory, commands, seconds, all) {
 
 /**
  * One boot: calls `onResult(name, output, status)` for each command that ends, and tells how the guest ended.
- * `guest` is {kernel, directory, commands, seconds, all, dist}.
+ * `guest` is {kernel, directory, corpus, commands, seconds, all, dist}.
  */
 export async function runInGuest(guest, onResult, onStart = () => {}) {
-  const { kernel, directory, commands, seconds, all, dist } = guest;
+  const { kernel, directory, corpus, commands, seconds, all, dist } = guest;
   const reader = new ResultReader(onResult);
   const machine = {
     kernel,
-    initrd: initramfs(directory, commands, seconds, all),
+    initrd: initramfs(directory, corpus, commands, seconds, all),
     append: 'console=ttyS0 quiet loglevel=1',
     memoryMiB: MEMORY_MIB,
   };

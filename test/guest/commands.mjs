@@ -95,7 +95,7 @@ for ((n = 1; n < $#; n++)); do [ "\${!n}" = -o ] && { n=$((n + 1)); out=\${!n}; 
 [[ -z $out || " $* " = *" - "* ]] && exec "$real" "$@"
 key=/${CORPUS}/compiled/$(cat <(echo "$HOSTTYPE $0 $@") *.c *.cc *.s *.h 2>/dev/null | md5sum | cut -c1-32)
 [ -f "$key" ] && cp -p "$key" "$out" && exit 0
-"$real" -w "$@" || exit
+messages=$("$real" -w "$@" 2>&1) || { status=$?; echo "$messages"; exit $status; }
 mkdir -p /${CORPUS}/compiled && cp -p "$out" "$key"
 `;
 
