@@ -1,6 +1,6 @@
 // Finding the next block: RIP -> jump cache -> block header, believed only if the fetch view of the TLB still maps the
 // page the block was decoded from. Record layout: src/engine/dbt/record.ts.
-import { HEADER_KEY, HEADER_PAGE, HEADER_SECOND_PAGE } from '../src/engine/dbt/record';
+import { HEADER_KEY, HEADER_LENGTH, HEADER_PAGE, HEADER_SECOND_PAGE } from '../src/engine/dbt/record';
 import {
   BLOCK_KEY,
   BUDGET,
@@ -15,16 +15,18 @@ import {
   KEY_CODE_BREAKPOINT,
   KEY_CPL_MASK,
   KEY_DATA_BREAKPOINT,
+  KEY_FLAT,
   KEY_TRAP,
+  LINKED_NOT_GLOBAL,
   LINK_GENERATION_SUPERVISOR,
   LINK_GENERATION_USER,
-  LINKED_NOT_GLOBAL,
   RFLAGS,
   RIP,
   RIP_BASE,
-  SEG_CS,
   SEGMENT,
+  SEGMENT_LIMIT,
   SEGMENT_STRIDE,
+  SEG_CS,
   STATUS,
   STATUS_BUDGET,
   STATUS_MISS,
@@ -63,6 +65,16 @@ export function linearRip(): u64 {
   return (rip + load<u64>(CPU_BASE + SEGMENT + SEG_CS * SEGMENT_STRIDE)) & 0xffffffff;
 }
 
+/**
+ * Bytes from RIP to the end of the code segment: an instruction that needs more raises #GP(0). SDM Vol. 3A, "Limit Checking".
+ */
+export function codeRoom(): u32 {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & (KEY_CODE64 | KEY_FLAT)) != 0) return u32.MAX_VALUE;
+  const limit = <u64>load<u32>(CPU_BASE + SEGMENT + SEG_CS * SEGMENT_STRIDE + SEGMENT_LIMIT);
+  const rip = load<u64>(CPU_BASE + RIP);
+  return rip > limit ? 0 : <u32>min(limit - rip + 1, u32.MAX_VALUE);
+}
+
 // First entry of the set.
 // @ts-ignore: decorator
 @inline function jumpCacheSet(linear: u64): usize {
@@ -94,7 +106,7 @@ export function lookup(slot: usize): usize {
   // What is traced goes through the run loop, one instruction at a time.
   if ((key & (KEY_TRAP | KEY_CODE_BREAKPOINT | KEY_DATA_BREAKPOINT)) != 0) return stop(STATUS_BUDGET);
   const header = cached(linear, key);
-  if (header != 0) {
+  if (header != 0 && codeRoom() >= load<u32>(header + HEADER_LENGTH)) {
     const view = fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK);
     let page = fetchPage(view, linear);
     if (page == 0) {

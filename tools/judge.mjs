@@ -34,6 +34,9 @@ const JUDGES = {
     args: ['--random', '400000'],
     counts: [/(\d+) samples/g, 'samples'],
   },
+  instructions: {
+    what: "every user-mode instruction form in 64-, 32- and 16-bit code, faults included, against the host's processor",
+  },
   integer: { what: "integer instructions, flags included, against the host's processor", args: ['--count', '200000'] },
   float: {
     what: "x87 and SSE arithmetic, results and flags, against the host's processor",

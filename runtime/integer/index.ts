@@ -3,5 +3,5 @@ export { executeCpuid } from './cpuid';
 export { crc32c } from './crc32c';
 export { divideS128, divideU128, quotientFitsS128 } from './divide';
 export { enter as enterFrame } from '../system/frame';
-export { segmentCheck, segmentCheckWrite } from './segment-check';
+export { codeCheck, segmentCheck, segmentCheckWrite } from './segment-check';
 export { pendingStatus } from './status';

@@ -1,6 +1,6 @@
 /** Limit and type checks of data accesses outside 64-bit mode. Intel SDM Vol. 3A, "Limit Checking" and "Type Checking". */
-import { SEG_SS } from '../../src/x86/state';
-import { ATTR_CODE, ATTR_READ_WRITE, ATTR_UNUSABLE, attributes, limitOf } from '../system/cpu';
+import { SEG_CS, SEG_SS } from '../../src/x86/state';
+import { ATTR_CODE, ATTR_READ_WRITE, ATTR_UNUSABLE, attributes, isProtected, isVm86, limitOf } from '../system/cpu';
 import { GP, raiseError, SS } from '../system/raise';
 import { withinLimit } from '../system/stack';
 
@@ -19,10 +19,19 @@ export function segmentCheck(seg: i32, offset: u64, size: i32): i32 {
   return raiseError(seg == SEG_SS ? SS : GP, 0);
 }
 
+/** 0, or the status of #GP(0): a near transfer to `offset` outside of the code segment. */
+export function codeCheck(offset: u64): i32 {
+  return offset > (limitOf(SEG_CS) as u64) ? raiseError(GP, 0) : 0;
+}
+
+/** Whether the segment may be written: writable data, and anything in real and virtual-8086 mode. */
+export function isWritableSegment(seg: i32): bool {
+  const attr = attributes(seg);
+  return ((attr & ATTR_CODE) == 0x10 && (attr & ATTR_READ_WRITE) != 0) || isVm86() || !isProtected();
+}
+
 /** The same for a store, which needs a writable data segment. */
 export function segmentCheckWrite(seg: i32, offset: u64, size: i32): i32 {
-  const attr = attributes(seg);
-  const isWritable = (attr & ATTR_CODE) == 0x10 && (attr & ATTR_READ_WRITE) != 0;
-  if (isWritable && isWithinSegment(seg, offset, size)) return 0;
+  if (isWritableSegment(seg) && isWithinSegment(seg, offset, size)) return 0;
   return raiseError(seg == SEG_SS ? SS : GP, 0);
 }

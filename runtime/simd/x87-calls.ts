@@ -209,20 +209,24 @@ function isRealFormat(): i32 {
   return i32((load<u64>(CPU_BASE + CR0) & CR0_PE) == 0 || (load<u64>(CPU_BASE + RFLAGS) & RFLAGS_VM) != 0);
 }
 
-/** The image to guest memory; every byte has been probed, so only a device can still refuse. */
-function writeImage(at: u64, bytes: i32): i32 {
-  for (let n = 0; n < bytes; n += 2) {
-    writeLinear(at + n, load<u16>(IMAGE + n), 2, mmu());
+/**
+ * The image to guest memory in words of 2 or 4 bytes, which must be aligned where alignment is checked; every byte has
+ * been probed.
+ */
+function writeImage(at: u64, bytes: i32, size: i32): i32 {
+  for (let n = 0; n < bytes; n += size) {
+    writeLinear(at + n, size == 4 ? load<u32>(IMAGE + n) : load<u16>(IMAGE + n), size, mmu());
     if (status() != STATUS_OK) return status();
   }
   return STATUS_OK;
 }
 
-function readImage(at: u64, bytes: i32): i32 {
-  for (let n = 0; n < bytes; n += 2) {
-    const word = readLinear(at + n, 2, mmu());
+function readImage(at: u64, bytes: i32, size: i32): i32 {
+  for (let n = 0; n < bytes; n += size) {
+    const word = readLinear(at + n, size, mmu());
     if (status() != STATUS_OK) return status();
-    store<u16>(IMAGE + n, <u16>word);
+    if (size == 4) store<u32>(IMAGE + n, <u32>word);
+    else store<u16>(IMAGE + n, <u16>word);
   }
   return STATUS_OK;
 }
@@ -233,7 +237,7 @@ export function fpuStoreEnvironment(at: u64, size: i32): i32 {
   probeWrite(at, bytes, mmu());
   if (status() != STATUS_OK) return status();
   x87.fnstenv_image(IMAGE, i32(size == 4), isRealFormat());
-  if (writeImage(at, bytes) != STATUS_OK) return status();
+  if (writeImage(at, bytes, size) != STATUS_OK) return status();
   x87.fnstenv_done();
   return STATUS_OK;
 }
@@ -243,19 +247,19 @@ export function fpuSave(at: u64, size: i32): i32 {
   probeWrite(at, bytes, mmu());
   if (status() != STATUS_OK) return status();
   x87.fnsave_image(IMAGE, i32(size == 4), isRealFormat());
-  if (writeImage(at, bytes) != STATUS_OK) return status();
+  if (writeImage(at, bytes, size) != STATUS_OK) return status();
   x87.x87_fninit();
   return STATUS_OK;
 }
 
 export function fpuLoadEnvironment(at: u64, size: i32): i32 {
-  if (readImage(at, ENVIRONMENT_WORDS * size) != STATUS_OK) return status();
+  if (readImage(at, ENVIRONMENT_WORDS * size, size) != STATUS_OK) return status();
   x87.fldenv_image(IMAGE, i32(size == 4), isRealFormat());
   return STATUS_OK;
 }
 
 export function fpuRestore(at: u64, size: i32): i32 {
-  if (readImage(at, ENVIRONMENT_WORDS * size + REGISTERS_SIZE) != STATUS_OK) return status();
+  if (readImage(at, ENVIRONMENT_WORDS * size + REGISTERS_SIZE, size) != STATUS_OK) return status();
   x87.frstor_image(IMAGE, i32(size == 4), isRealFormat());
   return STATUS_OK;
 }

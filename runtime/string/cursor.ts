@@ -26,7 +26,7 @@ import {
   SEGMENT_STRIDE,
   STATUS_BUDGET,
 } from '../../src/x86/state';
-import { isWithinSegment, segmentCheck } from '../integer/segment-check';
+import { isWithinSegment, isWritableSegment, segmentCheck, segmentCheckWrite } from '../integer/segment-check';
 import { status } from '../system/cpu';
 import { raiseDebug } from '../system/raise';
 
@@ -96,6 +96,16 @@ function hasLimit(segment: i32): bool {
 /** 0, or the status of the fault that one element at `offset` raises by its segment. */
 export function check(segment: i32, offset: u64): i32 {
   return hasLimit(segment) ? segmentCheck(segment, offset, elementSize) : 0;
+}
+
+/** The same for an element that is written. */
+export function checkWrite(segment: i32, offset: u64): i32 {
+  return hasLimit(segment) ? segmentCheckWrite(segment, offset, elementSize) : 0;
+}
+
+/** As `inPage`, for elements that are written. */
+export function inPageForWrite(segment: i32, offset: u64, count: u64): u64 {
+  return hasLimit(segment) && !isWritableSegment(segment) ? 0 : inPage(segment, offset, count);
 }
 
 /**

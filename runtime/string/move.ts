@@ -7,10 +7,12 @@ import {
   backward,
   begin,
   check,
+  checkWrite,
   completed,
   elementSize,
   get,
   inPage,
+  inPageForWrite,
   linearOf,
   mmu,
   oneByOne,
@@ -59,7 +61,7 @@ export function repMovs(size: i32, addressSize: i32, seg: i32): i32 {
   while (count != 0) {
     const source = get(RSI_OFFSET);
     const target = get(RDI_OFFSET);
-    let n = oneByOne ? 0 : inPage(seg, source, inPage(SEG_ES, target, count));
+    let n = oneByOne ? 0 : inPage(seg, source, inPageForWrite(SEG_ES, target, count));
     if (n != 0) {
       const from = hostForRead(linearOf(seg, source), mmu);
       if (status() != 0) return status();
@@ -86,7 +88,7 @@ export function repMovs(size: i32, addressSize: i32, seg: i32): i32 {
 }
 
 function moveElement(seg: i32, source: u64, target: u64): i32 {
-  if (check(seg, source) != 0 || check(SEG_ES, target) != 0) return status();
+  if (check(seg, source) != 0 || checkWrite(SEG_ES, target) != 0) return status();
   const value = readLinear(linearOf(seg, source), elementSize, mmu);
   if (status() != 0) return status();
   writeLinear(linearOf(SEG_ES, target), value, elementSize, mmu);
@@ -114,7 +116,7 @@ export function repStos(size: i32, addressSize: i32): i32 {
   let count = get(RCX_OFFSET);
   while (count != 0) {
     const target = get(RDI_OFFSET);
-    let n = oneByOne ? 0 : inPage(SEG_ES, target, count);
+    let n = oneByOne ? 0 : inPageForWrite(SEG_ES, target, count);
     if (n != 0) {
       const to = hostForWrite(linearOf(SEG_ES, target), mmu);
       if (status() != 0) return status();
@@ -123,7 +125,7 @@ export function repStos(size: i32, addressSize: i32): i32 {
     }
     let bytes = (n as i32) * size;
     if (n == 0) {
-      if (check(SEG_ES, target) != 0) return status();
+      if (checkWrite(SEG_ES, target) != 0) return status();
       writeLinear(linearOf(SEG_ES, target), value, size, mmu);
       if (status() != 0) return status();
       n = 1;

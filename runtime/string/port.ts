@@ -11,6 +11,7 @@ import {
   advance,
   begin,
   check,
+  checkWrite,
   completed,
   get,
   linearOf,
@@ -33,7 +34,7 @@ export function stringIn(size: i32, addressSize: i32, repeat: i32): i32 {
   if (refused != 0) return refused;
   while (count != 0) {
     const target = get(RDI_OFFSET);
-    if (check(SEG_ES, target) != 0) return status();
+    if (checkWrite(SEG_ES, target) != 0) return status();
     const gva = linearOf(SEG_ES, target);
     // Reading a port may have effects: memory must take the value for certain.
     probeWrite(gva, size, mmu);

@@ -75,11 +75,23 @@ export function checkCodeBreakpoint(): i32 {
   return hits != 0 ? raiseDebug(hits) : 0;
 }
 
+/** An event was delivered since `forgetHandlerEntry`. */
+let handlerEntered: boolean = false;
+export function noteHandlerEntry(): void {
+  handlerEntered = true;
+}
+/** Before an instruction that is traced. */
+export function forgetHandlerEntry(): void {
+  handlerEntered = false;
+}
+
 /**
  * After an instruction that ran with TF set (`wasTrapped`: TF before it began) or under a breakpoint key has retired and
  * RIP is the next: STATUS_FAULT with #DB recorded, or 0. Clears RF.
  */
 export function debugTrap(wasTrapped: i32): i32 {
+  // INT n, INT3, INTO and INT1 clear TF before it would trap. SDM Vol. 3B, "Single-Step Exception Condition".
+  if (handlerEntered) wasTrapped = 0;
   const pending = load<u32>(CPU_BASE + PENDING_DEBUG);
   store<u32>(CPU_BASE + PENDING_DEBUG, 0);
   setSystemFlags(systemFlags() & ~FLAG_RF);

@@ -35,7 +35,7 @@
 export { matchDataBreakpoint } from './breakpoint';
 export { checkCpl0, clts, lmsw, readCr, writeCr } from './control';
 export { cpuid } from './cpuid';
-export { checkCodeBreakpoint, debugTrap, dropPendingDebug, readDr, writeDr } from './debug';
+export { checkCodeBreakpoint, debugTrap, dropPendingDebug, forgetHandlerEntry, readDr, writeDr } from './debug';
 export { checkFsgsbase, lgdt, lidt, readSegmentBase, writeSegmentBase } from './descriptor-table';
 export { rdrand } from './entropy';
 export { deliverException, deliverInterrupt, deliverNmi, int1, int3, into, softwareInterrupt } from './exception';

@@ -65,6 +65,7 @@ import {
   status,
   systemFlags,
 } from './cpu';
+import { noteHandlerEntry } from './debug';
 import {
   descriptorAttributes,
   descriptorBase,
@@ -116,6 +117,7 @@ export function deliverEvent(
   imageFlags = getRflags() | rfInImage;
   const result = !isProtected() ? deliverReal() : isLong() ? deliverLong(source) : deliverProtected(source);
   if (result != 0) return result;
+  noteHandlerEntry();
   store<i32>(CPU_BASE + HALTED, 0);
   store<i32>(CPU_BASE + INTERRUPT_SHADOW, 0);
   if (isLong()) updateKeyCode64();

@@ -82,7 +82,7 @@ export class StaticLift extends Lift {
 
   private ripPlus(offset: number): Value {
     const rip = this.add(new Node('ripbase', 'i64'), this.i64(offset));
-    return this.is64 ? rip : this.truncate(rip, this.key & S.KEY_CODE32 ? 4 : 2);
+    return this.is64 ? rip : this.truncate(rip, 4);
   }
   override next(): Value {
     return this.ripPlus(this.offsetInPage + this.insn.length);

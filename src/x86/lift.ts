@@ -61,6 +61,8 @@ export const VECTOR = {
 } as const;
 
 export type OperandSize = 1 | 2 | 4 | 8;
+/** What an address is for: a store needs a writable segment. */
+export type Access = 'read' | 'write';
 
 export abstract class Lift extends Builder {
   /** Mode bits (KEY_* of state.ts) this code is lifted for. */
@@ -123,12 +125,12 @@ export abstract class Lift extends Builder {
   /** Reads a destination that will be written: a memory fault reports a write, as the hardware does. */
   readForWrite(op: Operand): Value {
     if (op.kind !== 'mem') return this.read(op);
-    return this.loadAs('loadrmw', this.linear(op), op.size as AccessSize);
+    return this.loadAs('loadrmw', this.linear(op, 'write'), op.size as AccessSize);
   }
 
   /** Writes a whole operand. A 4-byte GPR write clears bits 63:32; narrower ones keep the rest. */
   write(op: Operand, v: Value): void {
-    if (op.kind === 'mem') this.store(this.linear(op), op.size as AccessSize, v);
+    if (op.kind === 'mem') this.store(this.linear(op, 'write'), op.size as AccessSize, v);
     else if (op.kind === 'reg' && op.file === 'gpr') this.writeGpr(op, v);
     else if (op.kind === 'reg') this.writePointer(this.registerPointer(op), op.file === 'mmx' ? 8 : 16, v);
     else throw new TypeError(`operand kind ${op.kind} cannot be written`);
@@ -142,7 +144,7 @@ export abstract class Lift extends Builder {
   }
   /** Low `size` bytes of an XMM or MMX register (the rest stays) or memory. */
   writeLow(op: Operand, size: AccessSize, v: Value): void {
-    if (op.kind === 'mem') this.store(this.linear(op), size, v);
+    if (op.kind === 'mem') this.store(this.linear(op, 'write'), size, v);
     else if (op.kind === 'reg' && op.file !== 'gpr') this.writePointer(this.registerPointer(op), size, v);
     else throw new TypeError('writeLow of an integer register');
   }
@@ -168,23 +170,47 @@ export abstract class Lift extends Builder {
   offset(op: MemoryOperand): Value {
     return this.effectiveAddress(op);
   }
-  private readonly linears = new Map<MemoryOperand, Value>();
-  /** Linear address: segment base added, limit checked where the segments are not flat. i64. Computed once per operand. */
-  linear(op: MemoryOperand): Value {
-    let v = this.linears.get(op);
-    if (v === undefined) {
-      v = this.linearOf(op, this.effectiveAddress(op), op.size);
-      if (!v.isConst) this.now(v);
-      this.linears.set(op, v);
+  private readonly linears = new Map<
+    MemoryOperand,
+    { readonly linear: Value; readonly offset: Value; access: Access }
+  >();
+  /**
+   * Linear address: segment base added, limit and type checked where the segments are not flat. i64. Computed once per
+   * operand.
+   */
+  linear(op: MemoryOperand, access: Access = 'read'): Value {
+    const known = this.linears.get(op);
+    if (known !== undefined) {
+      if (access === 'write' && known.access === 'read') this.checkWritable(op, known.offset, op.size);
+      known.access = access;
+      return known.linear;
     }
-    return v;
+    const offset = this.effectiveAddress(op);
+    if (this.isChecked(op) && !offset.isConst) this.now(offset);
+    const linear = this.linearOf(op, offset, op.size, access);
+    if (!linear.isConst) this.now(linear);
+    this.linears.set(op, { linear, offset, access });
+    return linear;
   }
   /** Linear address of `offset` (i64) in the segment of `op`, for accesses beside the operand itself. */
-  linearOf(op: MemoryOperand, offset: Value, size: number): Value {
+  linearOf(op: MemoryOperand, offset: Value, size: number, access: Access = 'read'): Value {
     if (this.is64) return op.seg >= SEG.fs ? this.add(this.segmentBase(op), offset) : offset;
-    if (this.isFlat && op.seg < SEG.fs) return offset;
-    this.routine('segmentCheck', this.i32(op.seg), offset, this.i32(size));
+    if (access === 'write') this.checkWritable(op, offset, size);
+    if (!this.isChecked(op)) return offset;
+    if (access === 'read' || !this.hasTypes) this.routine('segmentCheck', this.i32(op.seg), offset, this.i32(size));
     return this.truncate(this.add(this.segmentBase(op), offset), 4);
+  }
+  private isChecked(op: MemoryOperand): boolean {
+    return !this.is64 && !(this.isFlat && op.seg < SEG.fs);
+  }
+  /** In real and virtual-8086 mode every segment may be written. */
+  private get hasTypes(): boolean {
+    return this.isProtected && (this.key & S.KEY_VM86) === 0;
+  }
+  /** A store through CS is refused however flat it is. Intel SDM Vol. 3A, "Type Checking". */
+  private checkWritable(op: MemoryOperand, offset: Value, size: number): void {
+    if (!this.hasTypes || !(this.isChecked(op) || (!this.is64 && op.seg === SEG.cs))) return;
+    this.routine('segmentCheckWrite', this.i32(op.seg), offset, this.i32(size));
   }
   load(linear: Value, size: AccessSize): Value {
     return this.loadAs('load', linear, size);
@@ -290,6 +316,27 @@ export abstract class Lift extends Builder {
     const v = new Node('cond', 'i32');
     v.imm = cond;
     return this.now(v);
+  }
+
+  /**
+   * A near target outside of the code segment raises #GP(0) before anything has changed. Intel SDM Vol. 2, "JMP". In real
+   * and virtual-8086 mode 16 bits reach no further than the segment. A branch looks at its target only if it is `taken`.
+   */
+  checkTarget(op: RelativeOperand, taken?: Value): void {
+    if (!this.isBounded(op.size)) return;
+    const check = (): void => {
+      const target = this.add(new Node('ripbase', 'i64'), this.targetOffset(op));
+      this.routine('codeCheck', this.truncate(target, op.size as OperandSize));
+    };
+    if (taken === undefined) check();
+    else this.ifThen(taken.isConst ? taken : this.now(taken), check);
+  }
+  /** The same for an indirect target (i64, already truncated to the operand size). */
+  checkRip(rip: Value, size: number): void {
+    if (this.isBounded(size)) this.routine('codeCheck', rip.isConst ? rip : this.now(rip));
+  }
+  private isBounded(size: number): boolean {
+    return !this.isFlat && (this.hasTypes || size > 2);
   }
 
   // ---- control flow: each ends the block, except `branch` which falls through when not taken ----

@@ -13,6 +13,8 @@ const integer: Record<string, Routine> = {
   /** segment, offset, size */
   segmentCheck: acts('i32', 'i64', 'i32'),
   segmentCheckWrite: acts('i32', 'i64', 'i32'),
+  /** target */
+  codeCheck: acts('i64'),
   /** STATUS after a `tells` that can fault. */
   pendingStatus: acts(),
   /** high, low, divisor */

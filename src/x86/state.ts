@@ -46,8 +46,10 @@ export const EXCEPTION_ERROR = 208;
 export const EXCEPTION_HAS_ERROR = 212;
 /** i32, current privilege level. */
 export const CPL = 216;
-/** i32, 1 while maskable interrupts are held off for one instruction (after STI, MOV SS, POP SS). */
+/** i32, not 0 while maskable interrupts are held off for one instruction (after STI, MOV SS, POP SS). */
 export const INTERRUPT_SHADOW = 220;
+/** Value of INTERRUPT_SHADOW after MOV SS and POP SS, which hold back debug exceptions as well; after STI it is 1. */
+export const SHADOW_OF_SS = 2;
 /** i32, nonzero when the machine wants the vCPU back at once (interrupt to inject, timer, kick); any thread may set it. */
 export const EXIT_REQUEST = 224;
 /** i32, 1 when the vCPU waits in HLT. */

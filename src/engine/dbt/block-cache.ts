@@ -267,6 +267,7 @@ export class BlockCache {
     set(R.HEADER_PAGE, S.RAM + block.gpa - (block.gpa % PAGE));
     set(R.HEADER_KEY, block.key);
     set(R.HEADER_SECOND_PAGE, secondPage);
+    set(R.HEADER_LENGTH, block.length);
   }
 
   private writeRecord(at: number, insn: Insn, key: number, offset: number): void {

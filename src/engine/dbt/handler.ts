@@ -108,7 +108,7 @@ export class HandlerLowering extends Lowering {
     this.ripBase();
     offset();
     e.op('i64.add');
-    const bytes = this.key & S.KEY_CODE64 ? 8 : Math.min(size, this.key & S.KEY_CODE32 ? 4 : 2);
+    const bytes = this.key & S.KEY_CODE64 ? 8 : Math.min(size, 4);
     if (bytes < 8) {
       e.i64((1n << BigInt(bytes * 8)) - 1n);
       e.op('i64.and');

@@ -83,7 +83,7 @@ export class DynamicLift extends Lift {
 
   private ripPlus(offset: Value): Value {
     const rip = this.add(this.now(new Node('ripbase', 'i64')), offset);
-    return this.is64 ? rip : this.truncate(rip, this.key & S.KEY_CODE32 ? 4 : 2);
+    return this.is64 ? rip : this.truncate(rip, 4);
   }
   override next(): Value {
     return this.ripPlus(this.sext64(this.field(R.NEXT, 4)));

@@ -10,7 +10,7 @@
  *
  * Header record: 4 offset of its first instruction, 8 instructions in the block, 12 times entered, 16 block number,
  * 20 host address of its page, 24 block key, 28 host address of the second page where its only instruction crosses (0: none),
- * 36 number of the region's entry (where the handler is a region).
+ * 36 number of the region's entry (where the handler is a region), 40 bytes of code in the block.
  */
 export const RECORD_SIZE = 64;
 
@@ -33,3 +33,4 @@ export const HEADER_PAGE = 20;
 export const HEADER_KEY = 24;
 export const HEADER_SECOND_PAGE = 28;
 export const HEADER_ENTRY = 36;
+export const HEADER_LENGTH = 40;

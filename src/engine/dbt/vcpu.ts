@@ -4,6 +4,7 @@
  */
 
 import { decode } from '../../x86/decode/decoder.js';
+import type { Insn } from '../../x86/insn.js';
 import * as S from '../../x86/state.js';
 import type { AccessSize, CpuState, SteppingVcpu, VmEntry, VmExit } from '../engine.js';
 import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
@@ -18,6 +19,7 @@ import { type TranslationReport, Translator } from './translator.js';
 /** The runtime's exports that the run loop itself calls. */
 export interface RuntimeExports extends WebAssembly.Exports {
   arrive(header: number): void;
+  codeRoom(): number;
   fetchHere(): number;
   fetchHost(linear: bigint): number;
   fetchNextPage(): number;
@@ -29,6 +31,7 @@ export interface RuntimeExports extends WebAssembly.Exports {
   checkCodeBreakpoint(): number;
   debugTrap(wasTrapped: number): number;
   dropPendingDebug(): void;
+  forgetHandlerEntry(): void;
   updateKey(): void;
   dropWrites(host: number): void;
   flushAll(): void;
@@ -47,6 +50,7 @@ const UD = 6;
 const SS = 12;
 const GP = 13;
 const MAX_INSTRUCTION = 15;
+const PAGE = 4096;
 /** Modes in which every instruction is stepped. */
 const TRACED = S.KEY_TRAP | S.KEY_CODE_BREAKPOINT | S.KEY_DATA_BREAKPOINT;
 /** fetchHost's answer for memory that is not RAM. */
@@ -74,6 +78,8 @@ const EXCEPTION_NAMES = [
   '#MC',
   '#XM',
 ];
+/** What a fetch that faults writes. */
+const EXCEPTION_STATE = [S.EXCEPTION_VECTOR, S.EXCEPTION_ERROR, S.EXCEPTION_HAS_ERROR, S.CR2, S.CR2 + 4, S.STATUS];
 const NO_MORE = { kind: 'preempted' } as const;
 const MASK32 = 0xffffffffn;
 
@@ -299,12 +305,25 @@ export class DbtVcpu implements SteppingVcpu {
     const rip = this.view.getBigUint64(S.CPU_BASE + S.RIP, true);
     const host = this.runtime.fetchHost(BigInt.asIntN(64, rip)) >>> 0;
     if (host <= NOT_RAM) return;
-    // What lies on the next page is not looked at: that could fault.
-    const length = Math.min(MAX_INSTRUCTION, 4096 - (host & 4095));
-    const insn = decode(new Uint8Array(this.view.buffer, host, length), 0, length, 64);
+    const insn = this.decodeHere(host);
     if (insn === 'truncated') return;
     const gpr = (n: number): bigint => this.view.getBigUint64(S.CPU_BASE + S.GPR + 8 * n, true);
     if (isStackAccess(insn, gpr, address)) this.setWord(S.EXCEPTION_VECTOR, SS);
+  }
+
+  /** The instruction at RIP, which lies at `host`; it has been executed, so all of it is there. */
+  private decodeHere(host: number): Insn | 'truncated' {
+    const first = Math.min(MAX_INSTRUCTION, PAGE - (host & (PAGE - 1)));
+    const bytes = new Uint8Array(MAX_INSTRUCTION);
+    bytes.set(new Uint8Array(this.view.buffer, host, first));
+    const insn = decode(bytes, 0, first, 64);
+    if (insn !== 'truncated') return insn;
+    const before = EXCEPTION_STATE.map((o) => this.word(o));
+    const second = this.runtime.fetchNextPage() >>> 0;
+    for (const [n, o] of EXCEPTION_STATE.entries()) this.setWord(o, before[n] as number);
+    if (second <= NOT_RAM) return 'truncated';
+    bytes.set(new Uint8Array(this.view.buffer, second, MAX_INSTRUCTION - first), first);
+    return decode(bytes, 0, MAX_INSTRUCTION, 64);
   }
 
   /** Delivers an event. Nothing of it has happened while it needs an answer or its frame lies on translated code. */
@@ -337,12 +356,18 @@ export class DbtVcpu implements SteppingVcpu {
   private miss(): VmExit | undefined {
     const block = this.blockHere(this.word(S.BLOCK_KEY));
     if (block === undefined) return this.settle(S.STATUS_FAULT);
-    return undefined;
+    // A block that runs over the end of its code segment is gone through until the instruction that does.
+    return this.codeRoom < block.length ? this.step(true) : undefined;
+  }
+  private get codeRoom(): number {
+    return this.runtime.codeRoom() >>> 0;
   }
 
   /** The block at RIP, or undefined with an exception recorded. `transient`: one instruction, not remembered. */
   private blockHere(key: number, transient = false): Block | undefined {
     this.setWord(S.STATUS, S.STATUS_OK);
+    const room = this.codeRoom;
+    if (room === 0) return this.outsideOfCode();
     const host = this.runtime.fetchHere() >>> 0;
     if (host === 0) return undefined;
     if (host === NOT_RAM) {
@@ -364,6 +389,7 @@ export class DbtVcpu implements SteppingVcpu {
     if (block === undefined) {
       block = make(undefined);
       if (block === undefined) {
+        if (room <= PAGE - (gpa & (PAGE - 1))) return this.outsideOfCode();
         const second = this.runtime.fetchNextPage() >>> 0;
         if (second === 0) return undefined;
         if (second === NOT_RAM) {
@@ -376,6 +402,11 @@ export class DbtVcpu implements SteppingVcpu {
     this.runtime.arrive(block.header);
     return block;
   }
+  /** #GP(0): the instruction does not end within its code segment. */
+  private outsideOfCode(): undefined {
+    this.runtime.raiseError(GP, 0);
+    return undefined;
+  }
   private secondPageOf(block: Block): number {
     return (this.i32[(block.header + R.HEADER_SECOND_PAGE) >> 2] as number) >>> 0;
   }
@@ -384,13 +415,18 @@ export class DbtVcpu implements SteppingVcpu {
   private step(transient = this.isStepper): VmExit | undefined {
     const block = this.blockHere(this.word(S.BLOCK_KEY) | S.KEY_SINGLE, transient);
     if (block === undefined) return this.settle(S.STATUS_FAULT);
+    if (this.codeRoom < block.length) {
+      this.outsideOfCode();
+      return this.settle(S.STATUS_FAULT);
+    }
     this.setWord(S.LOG_CURSOR, 0);
     this.setWord(S.STEP, 1);
     // Past the header: neither budget nor exit requests stop it.
     const status = this.enter(block.header + R.RECORD_SIZE);
     this.setWord(S.STEP, 0);
     if (status === S.STATUS_STEPPED || status === S.STATUS_HALT) this.setWord(S.LOG_COUNT, 0);
-    return this.settle(status);
+    // What comes next is not looked at: fetching it may fault, after the trap of this instruction.
+    return status === S.STATUS_MISS ? undefined : this.settle(status);
   }
 
   /**
@@ -405,7 +441,10 @@ export class DbtVcpu implements SteppingVcpu {
     }
     const rip = this.view.getBigUint64(S.CPU_BASE + S.RIP, true);
     this.delivered = false;
+    this.runtime.forgetHandlerEntry();
+    this.setWord(S.INTERRUPT_SHADOW, 0);
     const exit = this.step();
+    if (this.word(S.INTERRUPT_SHADOW) === S.SHADOW_OF_SS) return exit;
     const moved = this.view.getBigUint64(S.CPU_BASE + S.RIP, true) !== rip;
     if (exit !== undefined || this.delivered || !moved) {
       this.runtime.dropPendingDebug();
@@ -480,14 +519,10 @@ export class DbtVcpu implements SteppingVcpu {
    * while no block starts there).
    */
   inspect(address: bigint, executed: boolean): TranslationReport | undefined {
-    const before = [S.EXCEPTION_VECTOR, S.EXCEPTION_ERROR, S.EXCEPTION_HAS_ERROR, S.CR2, S.CR2 + 4].map((o) =>
-      this.word(o),
-    );
+    const before = EXCEPTION_STATE.map((o) => this.word(o));
     this.setWord(S.STATUS, S.STATUS_OK);
     const host = this.runtime.fetchHost(BigInt.asIntN(64, address)) >>> 0;
-    for (const [n, o] of [S.EXCEPTION_VECTOR, S.EXCEPTION_ERROR, S.EXCEPTION_HAS_ERROR, S.CR2, S.CR2 + 4].entries()) {
-      this.setWord(o, before[n] as number);
-    }
+    for (const [n, o] of EXCEPTION_STATE.entries()) this.setWord(o, before[n] as number);
     this.setWord(S.STATUS, S.STATUS_OK);
     if (host <= NOT_RAM) return undefined;
     const gpa = host - S.RAM;

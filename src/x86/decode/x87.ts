@@ -76,11 +76,11 @@ export const x87: readonly RowBody[] = [
   op(0xdb, 'fistp', 'Md', '/3 mem x87'),
   op(0xdb, 'fld', 'Mt', '/5 mem x87'),
   op(0xdb, 'fstp', 'Mt', '/7 mem x87'),
-  op(0xdb, 'fnop', '', '/4 reg rm0 x87'), // FNENI
-  op(0xdb, 'fnop', '', '/4 reg rm1 x87'), // FNDISI
+  op(0xdb, 'fneni', '', '/4 reg rm0 x87'),
+  op(0xdb, 'fndisi', '', '/4 reg rm1 x87'),
   op(0xdb, 'fnclex', '', '/4 reg rm2 x87'),
   op(0xdb, 'fninit', '', '/4 reg rm3 x87'),
-  op(0xdb, 'fnop', '', '/4 reg rm4 x87'), // FNSETPM
+  op(0xdb, 'fnsetpm', '', '/4 reg rm4 x87'),
   op(0xdb, 'fucomi', 'ST0,STi', '/5 reg x87'),
   op(0xdb, 'fcomi', 'ST0,STi', '/6 reg x87'),
 

@@ -112,7 +112,7 @@ const cmpxchg8b = define((b, i) => {
 
 const cmpxchg16b = define((b, i) => {
   const dst = memory(i, 0);
-  b.raiseIf(b.ne(b.and(b.linear(dst), b.i64(15)), b.i64(0)), VECTOR.GP, 0);
+  b.raiseIf(b.ne(b.and(b.linear(dst, 'write'), b.i64(15)), b.i64(0)), VECTOR.GP, 0);
   const x = b.readForWrite(dst);
   const low = b.now(b.lane('i64x2.extract_lane', 'i64', 0, x));
   const high = b.now(b.lane('i64x2.extract_lane', 'i64', 1, x));

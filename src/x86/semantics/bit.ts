@@ -33,7 +33,7 @@ function bitTest(change: Change): Definition {
       const element = b.shrs(b.resize(offset, size, 8, true), b.i64(Math.log2(bits)));
       const distance = b.shl(element, b.i64(Math.log2(size)));
       const at = b.now(b.truncate(b.add(b.offset(dst), distance), i.addressSize));
-      const linear = b.now(b.linearOf(dst, at, size));
+      const linear = b.now(b.linearOf(dst, at, size, change === 'none' ? 'read' : 'write'));
       const x = change === 'none' ? b.load(linear, size) : b.loadForWrite(linear, size);
       const carry = b.now(carryOf(x));
       if (change !== 'none') b.store(linear, size, b.truncate(changed(b, change, x, bit()), size));

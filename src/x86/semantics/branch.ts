@@ -26,8 +26,14 @@ function relative(i: Insn): RelativeOperand {
 
 const jmp = defineEnd((b, i) => {
   const target = operand(i, 0);
-  if (target.kind === 'rel') b.jump(target);
-  else b.jumpTo(b.zext64(b.read(target)));
+  if (target.kind === 'rel') {
+    b.checkTarget(target);
+    b.jump(target);
+    return;
+  }
+  const rip = b.zext64(b.read(target));
+  b.checkRip(rip, i.operandSize);
+  b.jumpTo(rip);
 });
 
 /** Pushes the address of the next instruction. */
@@ -38,26 +44,33 @@ function pushReturn(b: Lift, size: OperandSize): void {
 const call = defineEnd((b, i) => {
   const target = operand(i, 0);
   if (target.kind === 'rel') {
+    b.checkTarget(target);
     pushReturn(b, target.size as OperandSize);
     b.jump(target, 'call');
     return;
   }
   // Read before the push: it may be addressed by RSP.
-  const rip = b.read(target);
+  const rip = b.zext64(b.read(target));
+  b.checkRip(rip, sizeOf(target));
   pushReturn(b, sizeOf(target));
-  b.jumpTo(b.zext64(rip), 'call');
+  b.jumpTo(rip, 'call');
 });
 
 const ret = defineEnd((b, i) => {
   const size = i.operandSize;
-  const rip = b.stackTop(size);
+  const rip = b.zext64(b.stackTop(size));
+  b.checkRip(rip, size);
   const parameters = i.operands[0];
   if (parameters === undefined) b.dropStack(size);
   else b.dropStack(b.add(b.zext64(b.read(parameters)), b.i64(size)));
-  b.jumpTo(b.zext64(rip), 'return');
+  b.jumpTo(rip, 'return');
 });
 
-const jcc = define((b, i) => b.branch(b.condition(i.cond), relative(i)));
+const jcc = define((b, i) => {
+  const taken = b.condition(i.cond);
+  b.checkTarget(relative(i), taken);
+  b.branch(taken, relative(i));
+});
 
 /** Counts rCX (of the address size) down; branches while it is not zero and, for LOOPE and LOOPNE, ZF agrees. */
 function loop(cond: number | undefined): Definition {
@@ -66,12 +79,17 @@ function loop(cond: number | undefined): Definition {
     const count = b.now(b.truncate(b.sub(b.reg(rcx, size), b.constant(size, 1)), size));
     let taken: Value = b.ne(count, b.constant(size, 0));
     if (cond !== undefined) taken = b.and(taken, b.condition(cond));
+    b.checkTarget(relative(i), taken);
     b.setReg(rcx, size, count);
     b.branch(taken, relative(i));
   });
 }
 
-const jumpIfCountZero = define((b, i) => b.branch(b.eqz(b.reg(rcx, i.addressSize)), relative(i)));
+const jumpIfCountZero = define((b, i) => {
+  const taken = b.eqz(b.reg(rcx, i.addressSize));
+  b.checkTarget(relative(i), taken);
+  b.branch(taken, relative(i));
+});
 
 /** Selector and offset of a far target: in the instruction, or in memory with the offset first. */
 function farTarget(b: Lift, i: Insn): [selector: Value, offset: Value] {

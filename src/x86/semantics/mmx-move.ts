@@ -40,7 +40,7 @@ function probe(b: Lift, linear: Value): void {
  * probed first: no other page is touched, so a fault leaves memory as it was. An empty mask touches nothing.
  */
 function storeMasked(b: Lift, op: MemoryOperand, mask: Value, halves: readonly Value[]): void {
-  const base = b.now(b.linear(op));
+  const base = b.now(b.linear(op, 'write'));
   const at = (n: Value): Value => b.truncate(b.add(base, b.zext64(n)), b.is64 ? 8 : 4);
   b.ifThen(mask, () => {
     probe(b, at(b.ctz(mask)));

@@ -26,7 +26,7 @@ function moveFromSpecial(b: Lift, dst: Operand, src: RegisterOperand): void {
     // A selector in memory takes 2 bytes at any operand size.
     const size = dst.kind === 'mem' ? 2 : sizeOf(dst);
     const selector = selectorOf(b, src);
-    if (dst.kind === 'mem') b.store(b.linear(dst), 2, selector);
+    if (dst.kind === 'mem') b.store(b.linear(dst, 'write'), 2, selector);
     else b.write(dst, b.resize(selector, 2, size));
     return;
   }
@@ -39,7 +39,7 @@ function moveFromSpecial(b: Lift, dst: Operand, src: RegisterOperand): void {
 
 /** Flatness and stack size may have changed: the block ends. A load of SS holds interrupts off for one instruction. */
 export function endSegmentLoad(b: Lift, op: RegisterOperand): void {
-  b.ifThen(b.eq(b.registerNumber(op), b.i32(SEG.ss)), () => b.setState(S.INTERRUPT_SHADOW, 4, b.i32(1)));
+  b.ifThen(b.eq(b.registerNumber(op), b.i32(SEG.ss)), () => b.setState(S.INTERRUPT_SHADOW, 4, b.i32(S.SHADOW_OF_SS)));
   b.leave(S.STATUS_MISS);
 }
 

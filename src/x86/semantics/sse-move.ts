@@ -61,7 +61,7 @@ const moveLowHalf: Definition = sse((b, i) => {
 const moveHighHalf: Definition = sse((b, i) => {
   const [dst, src] = i.operands;
   if (dst.kind === 'mem') {
-    b.store(b.linear(dst), 8, high64(b, b.read(src)));
+    b.store(b.linear(dst, 'write'), 8, high64(b, b.read(src)));
   } else {
     const v = b.readLow(src, 8);
     b.write(dst, b.lane('i64x2.replace_lane', 'v128', 1, b.read(dst), v));

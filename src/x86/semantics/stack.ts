@@ -65,7 +65,7 @@ const pop = define((b, i) => {
   b.dropStack(size);
   const offset = b.now(b.offset(dst));
   b.setStackPointer(before);
-  b.store(b.linearOf(dst, offset, size), size, v);
+  b.store(b.linearOf(dst, offset, size, 'write'), size, v);
   b.setStackPointer(b.add(before, b.i64(size)));
 });
 

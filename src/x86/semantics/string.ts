@@ -6,6 +6,7 @@
 import type { Value } from '../../ir/value.js';
 import { type Insn, type MemoryOperand, SEG } from '../insn.js';
 import {
+  type Access,
   type Definition,
   type Definitions,
   define,
@@ -33,9 +34,9 @@ function advance(b: Lift, i: Insn, register: number): void {
  * Linear address of the element at an index register. Not by the operand's own address: the interpreter's record has
  * room for one, and MOVS and CMPS have two.
  */
-function elementAt(b: Lift, i: Insn, op: MemoryOperand, register: number): Value {
+function elementAt(b: Lift, i: Insn, op: MemoryOperand, register: number, access: Access = 'read'): Value {
   const offset = b.zext64(b.reg(register, i.addressSize));
-  return b.now(b.linearOf(op, offset, i.operandSize));
+  return b.now(b.linearOf(op, offset, i.operandSize, access));
 }
 
 /** Segment number for routines. ES CS SS DS are alike where they are flat. */
@@ -54,7 +55,7 @@ const movs = define((b, i) => {
     return;
   }
   const v = b.load(elementAt(b, i, source, rsi), i.operandSize);
-  b.store(elementAt(b, i, target, rdi), i.operandSize, v);
+  b.store(elementAt(b, i, target, rdi, 'write'), i.operandSize, v);
   advance(b, i, rsi);
   advance(b, i, rdi);
 });
@@ -64,7 +65,7 @@ const stos = define((b, i) => {
     b.routine('repStos', ...sizes(b, i));
     return;
   }
-  b.store(elementAt(b, i, memory(i, 0), rdi), i.operandSize, b.reg(rax, i.operandSize));
+  b.store(elementAt(b, i, memory(i, 0), rdi, 'write'), i.operandSize, b.reg(rax, i.operandSize));
   advance(b, i, rdi);
 });
 

@@ -21,7 +21,7 @@ const ending = (name: string): Definition => defineEnd((b) => b.routineEnds(name
 
 /** A 16-bit value to memory, or zero-extended to a register. */
 function writeWord(b: Lift, dst: Operand, v: Value): void {
-  if (dst.kind === 'mem') b.store(b.linear(dst), 2, v);
+  if (dst.kind === 'mem') b.store(b.linear(dst, 'write'), 2, v);
   else b.write(dst, b.resize(v, 2, sizeOf(dst)));
 }
 
@@ -41,7 +41,7 @@ function loadTable(routine: 'lgdt' | 'lidt'): Definition {
 /** SGDT and SIDT at any CPL (UMIP is not offered); all base bits are stored at any operand size. */
 function storeTable(limitAt: number, baseAt: number): Definition {
   return define((b, i) => {
-    const at = b.linear(memory(i, 0));
+    const at = b.linear(memory(i, 0), 'write');
     b.store(at, 2, b.state(limitAt, 2));
     b.store(b.now(b.add(at, b.i64(2))), b.is64 ? 8 : 4, b.state(baseAt, b.is64 ? 8 : 4));
   });
@@ -97,7 +97,7 @@ function writeBase(segment: number): Definition {
 // ---- control registers ----
 const smsw = define((b, i) => {
   const dst = operand(i, 0);
-  if (dst.kind === 'mem') b.store(b.linear(dst), 2, b.state(S.CR0, 2));
+  if (dst.kind === 'mem') b.store(b.linear(dst, 'write'), 2, b.state(S.CR0, 2));
   else b.write(dst, b.resize(b.state(S.CR0, 8), 8, sizeOf(dst)));
 });
 

@@ -20,7 +20,7 @@ const environment = (routine: string, extra: number, waits: boolean): Definition
   x87((b, i) => {
     const op = memoryOperand(i.operands[0]);
     const size = i.operandSize === 2 ? 2 : 4;
-    const at = b.now(b.linearOf(op, b.offset(op), 7 * size + extra));
+    const at = b.now(b.linearOf(op, b.now(b.offset(op)), 7 * size + extra, waits ? 'read' : 'write'));
     b.routine(routine, at, b.i32(size));
   }, waits);
 
@@ -49,6 +49,10 @@ export const definitions: Definitions = {
   fnclex: simple(12, false),
   fninit: simple(13, false),
   fnop: x87(() => {}),
+  // Of the 8087 and 287: they do nothing any more, and do not wait.
+  fneni: x87(() => {}, false),
+  fndisi: x87(() => {}, false),
+  fnsetpm: x87(() => {}, false),
   ffree: registerOnly('fpu_ffree'),
   ffreep: registerOnly('fpu_ffreep'),
   fwait,

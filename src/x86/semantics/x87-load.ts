@@ -94,7 +94,7 @@ const floatStore = (pops: boolean): Definition =>
       remember(b);
       return;
     }
-    const at = b.now(b.linear(memoryOperand(dst)));
+    const at = b.now(b.linear(memoryOperand(dst), 'write'));
     if (dst.size === 10) {
       const end = b.now(upper(b, memoryOperand(dst)));
       probe(b, at, 8);
@@ -119,7 +119,7 @@ function storeWide(b: Lift, at: Value, end: Value, low: Value, high: Value): voi
 const integerStore = (pops: boolean, truncate: 0 | 1): Definition =>
   x87((b, i) => {
     const op = memoryOperand(i.operands[0]);
-    const at = b.now(b.linear(op));
+    const at = b.now(b.linear(op, 'write'));
     const size = op.size === 8 ? 8 : op.size === 4 ? 4 : 2;
     const type: Type = size === 8 ? 'i64' : 'i32';
     probe(b, at, size);
@@ -129,7 +129,7 @@ const integerStore = (pops: boolean, truncate: 0 | 1): Definition =>
 
 const fbstp: Definition = x87((b, i) => {
   const op = memoryOperand(i.operands[0]);
-  const at = b.now(b.linear(op));
+  const at = b.now(b.linear(op, 'write'));
   const end = b.now(upper(b, op));
   probe(b, at, 8);
   probe(b, end, 2);

@@ -13,7 +13,7 @@ function area(routine: string, wide: boolean): Definition {
   const restores = routine.endsWith('rstor');
   return (restores ? defineEnd : define)((b, i) => {
     const op = memory(i, 0);
-    const at = b.now(b.linearOf(op, b.offset(op), LEGACY_AREA));
+    const at = b.now(b.linearOf(op, b.now(b.offset(op)), LEGACY_AREA, restores ? 'read' : 'write'));
     if (restores) b.routineEnds(routine, at, b.i32(wide ? 1 : 0));
     else b.routine(routine, at, b.i32(wide ? 1 : 0));
   });
