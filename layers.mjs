@@ -36,7 +36,7 @@ export const SHARED_FILES = {
  * but each other and the faces named here.
  */
 export const ROOTS = {
-  files: [/^src\/node\.ts$/, /^src\/browser\.ts$/, /^src\/engines\.ts$/, /^src\/(\w+-)?worker\.ts$/],
+  files: [/^src\/node\.ts$/, /^src\/browser\.ts$/, /^src\/engines\.ts$/, /^src\/([\w-]+-)?worker\.ts$/],
   importedBy: ['src/cli', 'src/page'],
 };
 
@@ -44,7 +44,7 @@ export const ROOTS = {
 export const HOSTS = [
   {
     name: 'Node',
-    folders: [/\/node\//, /^src\/cli\//, /^src\/node(-worker)?\.ts$/],
+    folders: [/\/node\//, /^src\/cli\//, /^src\/node(-[\w-]+)?\.ts$/],
     imports: /^node:/,
     globals: /(?<![\w.'"])(process|Buffer|__dirname|__filename)\b(?=[.([])/,
   },

@@ -1,6 +1,7 @@
 /** The engines over one VM's memory: which one runs, and the translating engine beside KVM for what KVM refuses. */
 import { EngineSwitchError, TrapezeError } from './base/errors.js';
 import { createVmMemory, DbtEngine, guestRam } from './engine/dbt/engine.js';
+import type { Compiler } from './engine/dbt/translation.js';
 import type { DbtVcpu } from './engine/dbt/vcpu.js';
 import type { Engine, PhysicalMap, Vcpu } from './engine/engine.js';
 import { type GuestView, missingUnderDbt, missingUnderKvm } from './engine/kvm/compatibility.js';
@@ -17,7 +18,7 @@ import { type CpuidEntry, commonFeatures, cpuidEntries, DEFAULT_CPUID_OPTIONS } 
 export type EngineName = Engine['name'];
 
 /** Entries after which a block is translated. */
-const HOT_THRESHOLD = 1000;
+const HOT_THRESHOLD = 2000;
 const DBT_TSC_HZ = 1e9;
 const TSC = 0x10;
 /** How far a time-stamp counter may jump ahead when the engine changes, and how long it is waited for one that is behind. */
@@ -29,6 +30,8 @@ export interface EnginesHost {
   random(): number;
   /** The operating system for /dev/kvm; absent where there is none. Throws TrapezeError. */
   openSystem?: (() => System) | undefined;
+  /** A thread that compiles regions; absent: the vCPU's own thread does. */
+  startCompiler?: ((memory: WebAssembly.Memory) => Compiler) | undefined;
   /** Where what is taken from it is noted. */
   readonly lease?: SharedArrayBuffer | undefined;
 }
@@ -80,7 +83,13 @@ export class Engines implements EngineWithMemory {
       ramBytes,
       runtime,
       { hotThreshold: HOT_THRESHOLD },
-      { now: () => host.now(), tsc: () => this.ticks(), random: () => host.random(), cpuid: offered },
+      {
+        now: () => host.now(),
+        tsc: () => this.ticks(),
+        random: () => host.random(),
+        cpuid: offered,
+        startCompiler: host.startCompiler,
+      },
       firmware,
     );
     if (this.kvm !== undefined) {
@@ -98,7 +107,10 @@ export class Engines implements EngineWithMemory {
       createVcpu: () => this.vcpu(),
       startDirtyLog: () => running().startDirtyLog(),
       takeDirtyLog: () => running().takeDirtyLog(),
-      close: () => this.kvm?.close(),
+      close: () => {
+        this.dbt.close();
+        this.kvm?.close();
+      },
     };
   }
 

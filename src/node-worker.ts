@@ -1,10 +1,12 @@
 /** The vCPU thread on Node. */
 import { randomFillSync } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
-import { parentPort, workerData } from 'node:worker_threads';
+import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
+import { type CompilerAnswer, CompilerThread } from './engine/dbt/compiler-thread.js';
 import { loadSystem } from './engine/kvm/node/libc.js';
 import type { StartMessage } from './machine/protocol.js';
 import { runMachine } from './machine-worker.js';
+import type { CompilerWorkerData } from './node-compiler-worker.js';
 
 // V8 compiles a WebAssembly function at its first call. Regions are made because they run: compiled with their module they
 // start at once, which docs/benchmarks.md found worth a quarter of the CPU time of process and file work.
@@ -12,6 +14,10 @@ setFlagsFromString('--no-wasm-lazy-compilation');
 // Regions say which way their TLB checks go; the optimizing compiler then lays out what is rare out of line, worth a third
 // of the time of file work.
 setFlagsFromString('--experimental-wasm-branch-hinting');
+
+// Ten and more times as many turns in code of the baseline compiler before the optimizing one is asked, since that shares
+// the host's processors with the guest: 1.8 million is usual.
+setFlagsFromString('--wasm-tiering-budget=6000000');
 
 const pool = new Uint32Array(256);
 let used = pool.length;
@@ -24,6 +30,28 @@ function random(): number {
   return pool[used++] as number;
 }
 
+/** What the compiler makes is soon gone. */
+const COMPILER_YOUNG_GENERATION_MB = 4;
+
+function startCompiler(memory: WebAssembly.Memory): CompilerThread {
+  const { port1, port2 } = new MessageChannel();
+  const answers = new Int32Array(new SharedArrayBuffer(4));
+  const data: CompilerWorkerData = { memory, answers, port: port2 };
+  const worker = new Worker(new URL('./node-compiler-worker.js', import.meta.url), {
+    workerData: data,
+    transferList: [port2],
+    resourceLimits: { maxYoungGenerationSizeMb: COMPILER_YOUNG_GENERATION_MB },
+  });
+  worker.unref();
+  port1.unref();
+  return new CompilerThread(
+    answers,
+    (request) => port1.postMessage(request),
+    () => receiveMessageOnPort(port1)?.message as CompilerAnswer | undefined,
+    () => void worker.terminate(),
+  );
+}
+
 const port = parentPort;
 if (port === null) throw new Error('node-worker.js runs as a worker thread');
 port.once('message', (start: StartMessage) => {
@@ -31,6 +59,7 @@ port.once('message', (start: StartMessage) => {
     now: () => performance.now() * 1e6,
     random,
     openSystem: loadSystem,
+    startCompiler,
     lease: (workerData as { lease?: SharedArrayBuffer } | null)?.lease,
     post: (message) => port.postMessage(message),
   });

@@ -1,4 +1,5 @@
 // A vCPU of the translating engine in 64-bit mode with identity-like paging, to run one instruction at a time.
+import { DirectCompiler } from '../../dist/engine/dbt/direct-compiler.js';
 import { DbtVcpu } from '../../dist/engine/dbt/vcpu.js';
 import * as S from '../../dist/x86/state.js';
 import { loadRuntime } from '../float/native.mjs';
@@ -32,7 +33,7 @@ export class OneInstruction {
     this.runtime = exports;
     // The translator waits a while for other hot blocks: `compileHot` ends the wait.
     this.nanoseconds = 0;
-    this.vcpu = new DbtVcpu(memory, exports, { hotThreshold }, () => this.nanoseconds);
+    this.vcpu = new DbtVcpu(memory, exports, { hotThreshold }, new DirectCompiler(memory), () => this.nanoseconds);
     this.setUp();
     this.nextCode = CODE;
     this.codes = new Map();

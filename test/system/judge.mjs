@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DirectCompiler } from '../../dist/engine/dbt/direct-compiler.js';
 import { DbtVcpu } from '../../dist/engine/dbt/vcpu.js';
 import * as S from '../../dist/x86/state.js';
 import { writeCpuidTable } from '../../dist/x86/system/cpuid-profile.js';
@@ -39,7 +40,7 @@ class EngineSide {
     this.runtime = exports;
     this.view.setUint32(S.CPU_BASE + S.RAM_SIZE, ENGINE_RAM, true);
     writeCpuidTable(this.view);
-    this.vcpu = new DbtVcpu(memory, exports, { hotThreshold: 0 }, () => 0);
+    this.vcpu = new DbtVcpu(memory, exports, { hotThreshold: 0 }, new DirectCompiler(memory), () => 0);
     this.idle = this.vcpu.save();
   }
 

@@ -21,7 +21,6 @@ const MAX_INSTRUCTIONS = 64;
 /** A page whose code was given up this often is treated as holding code and data. */
 const MIXED_AFTER = 16;
 const MAX_INSTRUCTION_BYTES = 15;
-const LINK_SIZE = 8;
 /** A region larger than this is not made again for a block that it does not hold. */
 const MAX_JOINED = 300;
 
@@ -44,6 +43,7 @@ export interface Block {
 
 /** A compiled region: which bytes of its page it was made of, and the blocks whose headers lead into it. */
 export interface CompiledRegion {
+  readonly id: number;
   readonly key: number;
   /** By number of the entry; undefined where the block has gone. */
   readonly entries: readonly (Block | undefined)[];
@@ -89,6 +89,8 @@ export class BlockCache {
   private readonly crossing = new Uint8Array(MAX_INSTRUCTION_BYTES);
   /** Called when a region's code is gone. */
   onRegionDropped: (region: CompiledRegion) => void = () => {};
+  /** Changes when everything is forgotten. */
+  epoch = 0;
   // Counters for statistics.
   made = 0;
   invalidated = 0;
@@ -113,8 +115,20 @@ export class BlockCache {
   byHeader(header: number): Block | undefined {
     return this.byId.get(this.i32[(header + R.HEADER_BLOCK) >> 2] as number);
   }
-  heat(block: Block): number {
-    return this.i32[(block.header + R.HEADER_HEAT) >> 2] as number;
+
+  /** Page offsets of the blocks of a page and mode entered `least` times and more, each followed by how often. */
+  heatOf(page: number, key: number, least: number): number[] {
+    const out: number[] = [];
+    for (const block of this.pages.get(page / PAGE)?.starts.values() ?? []) {
+      const heat = this.i32[(block.header + R.HEADER_HEAT) >> 2] as number;
+      if (block.key === key && heat >= least) out.push(block.gpa - page, heat);
+    }
+    return out;
+  }
+  /** Lets the block there become hot again. */
+  cool(gpa: number, key: number): void {
+    const block = this.find(gpa, key);
+    if (block !== undefined && !this.isTranslated(block)) this.i32[(block.header + R.HEADER_HEAT) >> 2] = 0;
   }
 
   /**
@@ -205,42 +219,12 @@ export class BlockCache {
     return insn;
   }
 
-  /** Decodes at an offset of a page for the region former; undefined where the instruction leaves the page. */
-  decodeAt(gpa: number, key: number): Insn | undefined {
-    const codeSize: CodeSize = key & S.KEY_CODE64 ? 64 : key & S.KEY_CODE32 ? 32 : 16;
-    const insn = decode(this.bytes, S.RAM + gpa, PAGE - (gpa % PAGE), codeSize);
-    return insn === 'truncated' ? undefined : insn;
-  }
-
   /** Zeroed linear memory that lives until the next flush; 0 where there is no room. */
   allocate(bytes: number): number {
     if (this.next + bytes > S.BLOCKS_END) return 0;
     const at = this.next;
     this.next += bytes;
     this.i32.fill(0, at >> 2, (at + bytes) >> 2);
-    return at;
-  }
-
-  /** A byte for each offset of a page: number of the landing there plus 1, 0 for none. */
-  writeLandings(table: number, landings: ReadonlyMap<number, number>): void {
-    for (const [offset, number] of landings) if (number < 255) this.bytes[table + offset] = number + 1;
-  }
-
-  private linksLeft = 0;
-  private nextLink = 0;
-  /**
-   * Links of two zeroed words each, next to each other, which a region's exit fills with the header of the block it goes to
-   * and a generation; 0 where there is no room.
-   */
-  allocateLinks(count: number): number {
-    if (this.linksLeft < count) {
-      this.nextLink = this.allocate(R.RECORD_SIZE);
-      if (this.nextLink === 0) return 0;
-      this.linksLeft = R.RECORD_SIZE / LINK_SIZE;
-    }
-    const at = this.nextLink;
-    this.linksLeft -= count;
-    this.nextLink += count * LINK_SIZE;
     return at;
   }
 
@@ -434,6 +418,10 @@ export class BlockCache {
     }
     return near;
   }
+  regionById(page: number, id: number): CompiledRegion | undefined {
+    for (const region of this.pages.get(page / PAGE)?.regions ?? []) if (region.id === id) return region;
+    return undefined;
+  }
   /** True where the block's header leads into a region. */
   isTranslated(block: Block): boolean {
     return (this.i32[(block.header + R.HANDLER) >> 2] as number) >= FIRST_REGION;
@@ -482,7 +470,7 @@ export class BlockCache {
     this.i32.fill(0, S.JUMP_CACHE >> 2, (S.JUMP_CACHE + S.JUMP_CACHE_ENTRIES * 16) >> 2);
     this.i32.fill(0, S.RETURN_RING >> 2, (S.RETURN_RING + S.RETURN_RING_SIZE) >> 2);
     this.next = FIRST_BLOCK;
-    this.linksLeft = 0;
+    this.epoch++;
   }
 }
 

@@ -7,7 +7,9 @@ import {
   writeCpuidTable,
 } from '../../x86/system/cpuid-profile.js';
 import type { Engine } from '../engine.js';
+import { DirectCompiler } from './direct-compiler.js';
 import { DbtPhysicalMap } from './physical-map.js';
+import type { Compiler } from './translation.js';
 import { type DbtOptions, DbtVcpu } from './vcpu.js';
 
 const WASM_PAGE = 65536;
@@ -26,6 +28,8 @@ export interface DbtHost {
   readonly cpuid?: readonly CpuidEntry[] | undefined;
   /** A uniformly random u32. */
   random(): number;
+  /** A compiler in a thread of its own; absent: regions are compiled between two runs of the vCPU. */
+  startCompiler?: ((memory: WebAssembly.Memory) => Compiler) | undefined;
 }
 
 /** Linear memory for a VM with `ramBytes` of guest RAM: control area, RAM and ROM, populated by the host on first touch. */
@@ -81,7 +85,8 @@ export class DbtEngine implements Engine {
       random: () => this.host.random(),
     };
     const instance = new WebAssembly.Instance(this.runtime, { env });
-    const vcpu = new DbtVcpu(this.memory, instance.exports, this.options, () => this.host.now());
+    const compiler = this.host.startCompiler?.(this.memory) ?? new DirectCompiler(this.memory);
+    const vcpu = new DbtVcpu(this.memory, instance.exports, this.options, compiler, () => this.host.now());
     this.map.vcpu = vcpu;
     return vcpu;
   }
@@ -105,5 +110,7 @@ export class DbtEngine implements Engine {
     return log;
   }
 
-  close(): void {}
+  close(): void {
+    this.map.vcpu?.close();
+  }
 }

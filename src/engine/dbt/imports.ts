@@ -33,17 +33,25 @@ export function signatureOf(name: string): Signature {
   return { params: routine.params, results };
 }
 
+/** Every VM's memory may grow to so many pages of 64 KiB. */
+const MAXIMUM_PAGES = 65536;
+
+export function declareMemory(module: ModuleBuilder): void {
+  module.importSharedMemory('env', 'memory', 1, MAXIMUM_PAGES);
+}
+
+/** Numbers of runtime functions in a module, imported where they are first asked for. */
+export function importedFunctions(module: ModuleBuilder): FunctionIndex {
+  return (name) => module.importFunction('rt', name, signatureOf(name));
+}
+
 export class RuntimeImports {
   readonly memory: WebAssembly.Memory;
   private readonly runtime: Record<string, unknown>;
-  private readonly initialPages: number;
-  private readonly maximumPages: number;
 
   constructor(memory: WebAssembly.Memory, runtime: WebAssembly.Exports) {
     this.memory = memory;
     this.runtime = { ...runtime };
-    this.initialPages = memory.buffer.byteLength / 65536;
-    this.maximumPages = 65536;
   }
 
   /** Adds a function that generated code may import (the interpreter's way in). */
@@ -51,27 +59,10 @@ export class RuntimeImports {
     this.runtime[name] = f;
   }
 
-  declareMemory(module: ModuleBuilder): void {
-    module.importSharedMemory('env', 'memory', Math.min(this.initialPages, 1), this.maximumPages);
-  }
-
-  functionIndex(module: ModuleBuilder): FunctionIndex {
-    return (name) => {
-      if (this.runtime[name] === undefined) throw new Error(`the runtime has no function ${name}`);
-      return module.importFunction('rt', name, signatureOf(name));
-    };
-  }
-
-  /** Exports of a module without a table. */
-  instantiateBytes(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Exports {
-    const imports = { env: { memory: this.memory }, rt: this.runtime as WebAssembly.ModuleImports };
-    return new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports;
-  }
-
-  instantiate(module: ModuleBuilder, table?: WebAssembly.Table): WebAssembly.Exports {
+  /** Exports of a module; `table` where it imports one. */
+  instantiate(module: WebAssembly.Module, table?: WebAssembly.Table): WebAssembly.Exports {
     const env: WebAssembly.ModuleImports = { memory: this.memory };
     if (table !== undefined) env['table'] = table;
-    const compiled = new WebAssembly.Module(module.finish());
-    return new WebAssembly.Instance(compiled, { env, rt: this.runtime as WebAssembly.ModuleImports }).exports;
+    return new WebAssembly.Instance(module, { env, rt: this.runtime as WebAssembly.ModuleImports }).exports;
   }
 }

@@ -10,7 +10,7 @@ import { NO_REGISTER, SEG } from '../../x86/insn.js';
 import { semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
 import { HandlerLowering, type HandlerTypes } from './handler.js';
-import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
+import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports } from './imports.js';
 
 /** Table entries: handlers that are no instruction first, forms next, regions from REGIONS on. */
 export const HANDLER_INVALID = 0;
@@ -146,9 +146,9 @@ export class Interpreter {
   ): WebAssembly.Exports {
     const module = new ModuleBuilder();
     const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
-    this.imports.declareMemory(module);
+    declareMemory(module);
     module.importTable('env', 'table', TABLE_SIZE);
-    const functions = this.imports.functionIndex(module);
+    const functions = importedFunctions(module);
     const lowered = bodies.map((body, n) =>
       body(new HandlerLowering(functions, types, typeof key === 'number' ? key : (key[n] as number))),
     );
@@ -156,6 +156,6 @@ export class Interpreter {
     module.elementsAt(first, indexes.slice(0, inTable));
     if (indexes.length > inTable) module.export('enter', indexes[inTable] as number);
     this.modules++;
-    return this.imports.instantiate(module, this.table);
+    return this.imports.instantiate(new WebAssembly.Module(module.finish()), this.table);
   }
 }

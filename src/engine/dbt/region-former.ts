@@ -2,9 +2,10 @@
  * Chooses what goes into a region: warm blocks of one page that hot ones reach by jumps and calls, and where calls return
  * to. Every block that control can come to from elsewhere is an entry, so that one region serves a whole function.
  */
-import type { Insn } from '../../x86/insn.js';
+import { decode } from '../../x86/decode/decoder.js';
+import type { CodeSize, Insn } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
-import type { BlockCache } from './block-cache.js';
+import * as S from '../../x86/state.js';
 
 const PAGE = 4096;
 const MAX_BLOCKS = 128;
@@ -47,41 +48,45 @@ export interface Region {
 }
 
 const NOWHERE: ReadonlySet<number> = new Set();
-/** Blocks entered fewer times than this stay outside. */
-const MIN_HEAT = 4;
 
-/** The code of a page, decoded where it is asked for. */
-class PageCode {
-  readonly cache: BlockCache;
+/** The code of a page in one mode, decoded where it is asked for, and how often its warm blocks have run. */
+export class PageCode {
+  /** Guest physical address. */
   readonly page: number;
   readonly key: number;
+  readonly bytes: Uint8Array;
+  private readonly codeSize: CodeSize;
+  private readonly heats = new Map<number, number>();
   private readonly decoded = new Map<number, Insn | undefined>();
 
-  constructor(cache: BlockCache, page: number, key: number) {
-    this.cache = cache;
+  /** `heat`: page offsets and how often the block there was entered, by turns. */
+  constructor(page: number, key: number, bytes: Uint8Array, heat: readonly number[]) {
     this.page = page;
     this.key = key;
+    this.bytes = bytes;
+    this.codeSize = key & S.KEY_CODE64 ? 64 : key & S.KEY_CODE32 ? 32 : 16;
+    for (let n = 0; n < heat.length; n += 2) this.heats.set(heat[n] as number, heat[n + 1] as number);
   }
 
   /** Undefined where the instruction leaves the page. */
   at(offset: number): Insn | undefined {
     let insn = this.decoded.get(offset);
     if (insn === undefined && !this.decoded.has(offset)) {
-      insn = this.cache.decodeAt(this.page + offset, this.key);
+      const found = decode(this.bytes, offset, PAGE - offset, this.codeSize);
+      insn = found === 'truncated' ? undefined : found;
       this.decoded.set(offset, insn);
     }
     return insn;
   }
-  /** Times the block at an offset was entered before it was translated. */
+  /** Times the block at an offset was entered before it was translated; 0 for what is not warm. */
   heat(offset: number): number {
-    const block = this.cache.find(this.page + offset, this.key);
-    return block === undefined ? 0 : this.cache.heat(block);
+    return this.heats.get(offset) ?? 0;
   }
 }
 
-/** The region of the blocks at `seeds`, offsets in the page at `page`. */
-export function formRegion(cache: BlockCache, page: number, key: number, seeds: readonly number[]): Region {
-  const code = new PageCode(cache, page, key);
+/** The region of the blocks at `seeds`, offsets in the page. */
+export function formRegion(code: PageCode, seeds: readonly number[]): Region {
+  const { page, key } = code;
   const chosen = choose(code, seeds);
   const starts = new Set(chosen);
   const blocks = chosen.map((offset) => cut(code, offset, starts));
@@ -115,7 +120,7 @@ function choose(code: PageCode, seeds: readonly number[]): number[] {
     for (const target of [...block.targets, block.resumes]) {
       if (target === undefined || seen.has(target) || queue.length >= MAX_BLOCKS) continue;
       seen.add(target);
-      if (code.heat(target) >= MIN_HEAT) queue.push(target);
+      if (code.heat(target) > 0) queue.push(target);
     }
   }
   return chosen;

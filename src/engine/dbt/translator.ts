@@ -1,77 +1,63 @@
-/** Hot blocks become regions: form, lift, analyse, lower, compile, enter in the table. The whole pipeline on one page. */
-
-import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
-import { Printer } from '../../ir/print.js';
-import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
-import { disassemble } from '../../x86/disassemble.js';
-import { StaticLift } from '../../x86/lift-static.js';
-import { ROUTINES } from '../../x86/routines.js';
-import { semantics } from '../../x86/semantics/index.js';
+/**
+ * The vCPU thread's side of translation: which blocks are hot, and entering what the compiler made of them. Everything
+ * here costs the guest time.
+ */
+import * as S from '../../x86/state.js';
 import type { Block, BlockCache, CompiledRegion } from './block-cache.js';
-import { HANDLER_SIGNATURE, type RuntimeImports } from './imports.js';
+import { Delays } from './delays.js';
+import type { RuntimeImports } from './imports.js';
 import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
-import type { FunctionIndex } from './lower.js';
-import { RegionLowering } from './region.js';
-import type { LinkSlot } from './region-exits.js';
-import { flowOf } from './region-flow.js';
-import { formRegion, type Region, type RegionBlock, type RegionInsn } from './region-former.js';
-import type { LiftedBlock, LiftedInsn } from './region-registers.js';
+import type { Compiler, HotBlock, PageHeat, TranslatedRegion, TranslationBatch } from './translation.js';
 
-/** What `inspect translation` shows; the module's text is made elsewhere. */
-export interface TranslationReport {
-  readonly assembly: string;
-  readonly ir: string;
-  readonly module: Uint8Array;
-}
-
-/** CC_* of x86/state.ts by number. */
-const FLAG_NAMES = ['flags', 'add', 'adc', 'sub', 'sbb', 'logic', 'inc', 'dec', 'shl', 'shr', 'mul'];
-
-export interface Lowered {
-  readonly region: Region;
-  readonly lifted: readonly LiftedBlock[];
-  readonly body: FunctionBody;
-  /** Page offsets of the entries, by number. */
-  readonly entries: readonly number[];
-}
-
-/** A region to be made, perhaps in place of one that lacked an entry. */
-interface Plan {
-  readonly region: Region;
-  readonly replaces: CompiledRegion | undefined;
-}
-
+const PAGE = 4096;
 /** A region is made again for another entry so many times; then blocks inside it get regions of their own. */
 const MAX_GENERATION = 6;
-const PAGE = 4096;
-
-/** Regions compiled together at most, and how long the first of a batch waits for others. */
+/** A block is warm at so much less than what makes it hot. */
+const HOT_TO_WARM = 40;
+/** Hot blocks of one request at most. */
 const BATCH = 48;
-const MAX_WAIT_NS = 3e6;
-/** A routine that neither reads nor writes what a definition sees. */
-const isPure = (name: string): boolean => ROUTINES[name]?.pure === true;
+/** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
+const ROOM = 65536;
+const LOW_ROOM = 32768;
 
 export class Translator {
   private readonly imports: RuntimeImports;
   private readonly table: WebAssembly.Table;
   private readonly cache: BlockCache;
+  private readonly compiler: Compiler;
+  private readonly i32: Int32Array;
+  /** Entries of a block that comes into the region of a hot one. */
+  private readonly warm: number;
   private readonly freeIndexes: number[] = [];
   private nextIndex = FIRST_REGION;
-  // Counters for statistics.
   private queue: Block[] = [];
   private queuedSince = 0;
+  private isCompiling = false;
+  private roomLeft = 0;
+  private roomEpoch = -1;
+  // Counters for statistics.
   private regions = 0;
   private modules = 0;
   private instructions = 0;
   private bytes = 0;
   private dropped = 0;
+  private outdated = 0;
   private milliseconds = 0;
-  private longest = 0;
+  private readonly stalls = new Delays();
 
-  constructor(imports: RuntimeImports, table: WebAssembly.Table, cache: BlockCache) {
+  constructor(
+    imports: RuntimeImports,
+    table: WebAssembly.Table,
+    cache: BlockCache,
+    compiler: Compiler,
+    hotThreshold: number,
+  ) {
+    this.warm = Math.ceil(hotThreshold / HOT_TO_WARM);
     this.imports = imports;
     this.table = table;
     this.cache = cache;
+    this.compiler = compiler;
+    this.i32 = new Int32Array(imports.memory.buffer);
     cache.onRegionDropped = (region) => {
       this.dropped++;
       this.table.set(region.tableIndex, null);
@@ -83,208 +69,142 @@ export class Translator {
   request(block: Block, nowNs: number): void {
     if (this.queue.length === 0) this.queuedSince = nowNs;
     this.queue.push(block);
-    if (this.queue.length >= BATCH) this.compile();
+    if (this.queue.length >= BATCH) this.advance(Infinity);
   }
 
+  /** There may be something for `advance` to do. */
   get isWaiting(): boolean {
-    return this.queue.length > 0;
+    return this.isCompiling ? this.compiler.isReady : this.queue.length > 0;
   }
 
-  /** Compiles what has waited long enough. */
-  compileDue(nowNs: number): void {
-    if (this.queue.length > 0 && nowNs - this.queuedSince > MAX_WAIT_NS) this.compile();
-  }
-
-  /** One module for all blocks of the queue; their headers lead into it from now on. */
-  private compile(): void {
+  /** Enters what was compiled and submits what has waited long enough. */
+  advance(nowNs: number): void {
+    if (!this.isWaiting) return;
     const started = performance.now();
-    const module = new ModuleBuilder();
-    const type = module.type(HANDLER_SIGNATURE);
-    this.imports.declareMemory(module);
-    const functions = this.imports.functionIndex(module);
-    const made: (Plan & Lowered)[] = [];
-    for (const plan of this.plans()) {
-      const one = this.lower(plan.region, functions, type);
-      if (one !== undefined) made.push({ ...plan, ...one });
+    if (this.isCompiling) this.collect();
+    if (!this.isCompiling && this.queue.length > 0 && nowNs - this.queuedSince >= this.compiler.waitNs) this.submit();
+    this.stalls.add(performance.now() - started);
+  }
+
+  private submit(): void {
+    const hot: HotBlock[] = [];
+    const pages: PageHeat[] = [];
+    for (const block of this.queue.splice(0, BATCH)) {
+      if (!this.cache.isAlive(block) || this.cache.isTranslated(block)) continue;
+      const { gpa, key } = block;
+      const old = this.cache.regionAt(gpa, key);
+      hot.push({
+        gpa,
+        key,
+        replaces: old !== undefined && old.generation < MAX_GENERATION ? toReplace(old) : undefined,
+      });
+      const page = gpa - (gpa % PAGE);
+      if (pages.some((p) => p.page === page && p.key === key)) continue;
+      pages.push({ page, key, heat: this.cache.heatOf(page, key, this.warm) });
     }
-    if (made.length === 0) return;
-    for (const [n, { region, entries, body }] of made.entries()) {
-      const index = module.addFunction(body);
-      module.export(`r${n}`, index);
-      // Seen by profilers of the host: guest physical address and mode.
-      module.name(index, `gpa_${(region.page + (entries[0] as number)).toString(16)}_${region.key.toString(16)}`);
-    }
-    const bytes = module.finish();
-    const instance = this.imports.instantiateBytes(bytes);
-    for (const [n, { replaces, ...lowered }] of made.entries()) {
+    if (hot.length === 0) return;
+    this.isCompiling = true;
+    const { epoch } = this.cache;
+    if (epoch !== this.roomEpoch) this.roomLeft = 0;
+    this.roomEpoch = epoch;
+    const at = this.roomLeft < LOW_ROOM ? this.cache.allocate(ROOM) : 0;
+    this.compiler.submit({ epoch, hot, pages, room: at === 0 ? undefined : { at, bytes: ROOM } });
+    // A compiler of this thread is done now.
+    this.collect();
+  }
+
+  private collect(): void {
+    const batch = this.compiler.take();
+    if (batch === undefined) return;
+    this.isCompiling = false;
+    this.milliseconds += batch.milliseconds;
+    // The guest's memory was replaced or the record area was full: nothing of it is known any more.
+    if (batch.epoch !== this.cache.epoch) return;
+    this.roomLeft = batch.roomLeft;
+    for (const { gpa, key } of batch.refused) this.cache.cool(gpa, key);
+    if (batch.module !== undefined) this.enter(batch, this.imports.instantiate(batch.module));
+  }
+
+  /** The headers of the entries of each region lead into it from now on. */
+  private enter({ regions, code, moduleBytes }: TranslationBatch, functions: WebAssembly.Exports): void {
+    this.modules++;
+    this.bytes += moduleBytes;
+    for (const [n, region] of regions.entries()) {
+      if (!this.isCurrent(region, code.get(region.page))) {
+        this.outdated++;
+        for (const offset of region.entries) this.cache.cool(region.page + offset, region.key);
+        continue;
+      }
       const index = this.freeIndexes.pop() ?? (this.nextIndex < TABLE_SIZE ? this.nextIndex++ : undefined);
       if (index === undefined) {
         // All slots taken: start afresh, what is hot comes back soon.
         this.cache.flush();
-        break;
+        return;
       }
-      if (replaces !== undefined) this.cache.dropRegion(replaces);
-      this.table.set(index, instance[`r${n}`] as () => number);
-      this.cache.addRegion(this.compiled(lowered, index, replaces === undefined ? 0 : replaces.generation + 1));
+      const old = region.replaces === undefined ? undefined : this.cache.regionById(region.page, region.replaces);
+      if (old !== undefined) this.cache.dropRegion(old);
+      this.table.set(index, functions[`r${n}`] as () => number);
+      this.cache.addRegion(this.compiled(region, index));
       this.regions++;
-      this.instructions += countOf(lowered.lifted);
+      this.instructions += region.instructions;
     }
-    this.modules++;
-    this.bytes += bytes.length;
-    const took = performance.now() - started;
-    this.milliseconds += took;
-    this.longest = Math.max(this.longest, took);
   }
 
-  /** Regions for the blocks of the queue: blocks that share one become its entries. */
-  private plans(): Plan[] {
-    const plans: Plan[] = [];
-    const taken = new Set<CompiledRegion>();
-    let rest = this.queue.filter((block) => this.cache.isAlive(block) && !this.cache.isTranslated(block));
-    this.queue = [];
-    for (let block = rest.shift(); block !== undefined; block = rest.shift()) {
-      const { gpa, key } = block;
-      const page = gpa - (gpa % PAGE);
-      const old = this.cache.regionAt(gpa, key);
-      const replaces = old !== undefined && old.generation < MAX_GENERATION && !taken.has(old) ? old : undefined;
-      if (replaces !== undefined) taken.add(replaces);
-      const seeds = [
-        gpa % PAGE,
-        ...(replaces?.entries ?? []).flatMap((entry) => (entry === undefined ? [] : entry.gpa % PAGE)),
-      ];
-      let region = formRegion(this.cache, page, key, seeds);
-      const inside = new Set(region.blocks.map((b) => b.offset));
-      for (const offset of replaces?.offsets ?? []) inside.add(offset);
-      // What an indirect jump leads to is not known, but likely in its page.
-      const more = rest.filter(
-        (b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && (region.hasTable || inside.has(b.gpa % PAGE)),
-      );
-      if (more.length > 0) {
-        rest = rest.filter((b) => !more.includes(b));
-        region = formRegion(this.cache, page, key, [...seeds, ...more.map((b) => b.gpa % PAGE)]);
-      }
-      plans.push({ region, replaces });
+  /** The code is what it was made from. */
+  private isCurrent({ page, chunks }: TranslatedRegion, bytes: Uint8Array | undefined): boolean {
+    if (bytes === undefined) return false;
+    const then = new Int32Array(bytes.buffer, bytes.byteOffset, PAGE / 4);
+    const now = (S.RAM + page) >> 2;
+    for (let word = 0; word < PAGE / 4; word++) {
+      const chunk = word >> 4;
+      if ((((chunks[chunk >> 5] as number) >>> (chunk & 31)) & 1) === 0) word |= 15;
+      else if (then[word] !== this.i32[now + word]) return false;
     }
-    return plans;
+    return true;
   }
 
-  /** Lift, analyse, lower: the function of a region; undefined where there is no room for its links. */
-  lower(region: Region, functions: FunctionIndex, type: number): Lowered | undefined {
-    if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
-    const lifted = region.blocks.map((b) => liftBlock(b, region.key));
-    const flow = flowOf(region, lifted);
-    const slots = new Map<string, number>();
-    const slot: LinkSlot = (kind, offset) => {
-      const name = `${kind} ${offset}`;
-      let at = slots.get(name);
-      if (at === undefined) {
-        at = this.cache.allocateLinks(kind === 'indirect' ? 2 : 1);
-        slots.set(name, at);
-      }
-      return at;
-    };
-    const table = region.hasTable && flow.landingAt.size > 0 ? this.cache.allocate(PAGE) : undefined;
-    if (table === 0) return undefined;
-    if (table !== undefined) this.cache.writeLandings(table, flow.landingAt);
-    const body = new RegionLowering(functions, type, region, flow, slot, table).lower();
-    if ([...slots.values()].includes(0)) return undefined;
-    const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
-    return { region, lifted, body, entries };
-  }
-
-  private compiled({ region, lifted, entries }: Lowered, tableIndex: number, generation: number): CompiledRegion {
-    const { page, key, blocks } = region;
+  private compiled(region: TranslatedRegion, tableIndex: number): CompiledRegion {
+    const { page, key, entries, offsets, generation, instructions, hasTable, chunks } = region;
     return {
+      id: this.regions,
       key,
       entries: entries.map((offset) => this.cache.find(page + offset, key)),
-      offsets: new Set(blocks.map((b) => b.offset)),
+      offsets: new Set(offsets),
       generation,
-      instructions: countOf(lifted),
-      hasTable: region.hasTable,
+      instructions,
+      hasTable,
       frame: page / PAGE,
-      chunks: chunksOf(region),
+      chunks,
       tableIndex,
     };
   }
 
-  /** The stages of a block's translation, for people: nothing is entered in the table. */
-  explain(block: Block, pageAddress: bigint): TranslationReport {
-    const module = new ModuleBuilder();
-    const type = module.type(HANDLER_SIGNATURE);
-    this.imports.declareMemory(module);
-    const formed = formRegion(this.cache, block.gpa - (block.gpa % PAGE), block.key, [block.gpa % PAGE]);
-    const lowered = this.lower(formed, this.imports.functionIndex(module), type);
-    if (lowered === undefined) return { assembly: '', ir: '', module: new Uint8Array(0) };
-    module.export('region', module.addFunction(lowered.body));
-    const { region } = lowered;
-    return { ...describeRegion(region, pageAddress), module: module.finish() };
+  close(): void {
+    this.compiler.close();
   }
 
+  /** `ms`: of the compiler's time. `stalls`: how often the guest waited how long for translation. */
   statistics(): Record<string, number> {
     return {
       regions: this.regions,
       modules: this.modules,
       'regions dropped': this.dropped,
+      'regions outdated': this.outdated,
       'guest instructions': this.instructions,
       'module bytes': this.bytes,
       ms: this.milliseconds,
-      'longest batch ms': this.longest,
+      ...this.stalls.statistics('stalls'),
     };
   }
 }
 
-function liftBlock(b: RegionBlock, key: number): LiftedBlock {
-  const full = b.insns.map((i) => liftInsn(i, key));
-  const kept = dropDeadFlags(
-    full.map((i) => i.statements),
-    isPure,
-  );
-  const insns = full.map((i, n) => ({ ...i, statements: kept[n] ?? i.statements }));
-  return { offset: b.offset, end: b.end, count: insns.length, insns };
-}
-
-/** Assembly and IR of a region, block by block. */
-function describeRegion(region: Region, pageAddress: bigint): { assembly: string; ir: string } {
-  const assembly: string[] = [];
-  const ir: string[] = [];
-  for (const block of region.blocks) {
-    const printer = new Printer(FLAG_NAMES);
-    const title = `block ${(pageAddress + BigInt(block.offset)).toString(16)}:`;
-    assembly.push(title);
-    const lifted = liftBlock(block, region.key);
-    const lines: string[] = [title];
-    for (const [n, { insn, offset }] of block.insns.entries()) {
-      const address = pageAddress + BigInt(offset);
-      const text = `${address.toString(16)}  ${disassemble(insn, address)}`;
-      assembly.push(`  ${text}`);
-      const before = printer.print([]).length;
-      printer.print(lifted.insns[n]?.statements ?? [], '    ');
-      lines.push(`  ; ${text}`, ...printer.print([]).slice(before));
-    }
-    ir.push(...lines);
-  }
-  return { assembly: assembly.join('\n'), ir: ir.join('\n') };
-}
-
-export function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
-  const lift = new StaticLift(key, insn, offset);
-  const definition = semantics[insn.mnemonic] ?? semantics['ud'];
-  if (definition === undefined) throw new Error('no definition of ud');
-  definition.lift(lift, insn);
-  return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
-}
-
-const countOf = (lifted: readonly LiftedBlock[]): number => lifted.reduce((sum, b) => sum + b.count, 0);
-
-/** The 64-byte chunks of its page that a region is made of. */
-function chunksOf(region: Region): [number, number] {
-  let low = 0;
-  let high = 0;
-  for (const b of region.blocks) {
-    for (let chunk = b.offset >> 6; chunk <= Math.min(PAGE - 1, b.end - 1) >> 6; chunk++) {
-      if (chunk < 32) low |= 1 << chunk;
-      else high |= 1 << (chunk & 31);
-    }
-  }
-  return [low, high];
+function toReplace(region: CompiledRegion): HotBlock['replaces'] {
+  const { id, generation, hasTable, entries, offsets } = region;
+  return {
+    id,
+    generation,
+    hasTable,
+    entries: entries.flatMap((entry) => (entry === undefined ? [] : entry.gpa % PAGE)),
+    offsets: [...offsets],
+  };
 }

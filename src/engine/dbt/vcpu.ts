@@ -10,11 +10,13 @@ import type { AccessSize, CpuState, SteppingVcpu, VmEntry, VmExit } from '../eng
 import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
 import { COMMON_FORMS_64 } from './common-forms.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
+import { explain, type TranslationReport } from './explain.js';
 import { RuntimeImports } from './imports.js';
 import { Interpreter } from './interpreter.js';
 import * as R from './record.js';
 import { isStackAccess } from './stack-fault.js';
-import { type TranslationReport, Translator } from './translator.js';
+import type { Compiler } from './translation.js';
+import { Translator } from './translator.js';
 
 /** The runtime's exports that the run loop itself calls. */
 export interface RuntimeExports extends WebAssembly.Exports {
@@ -84,6 +86,7 @@ const NO_MORE = { kind: 'preempted' } as const;
 const MASK32 = 0xffffffffn;
 
 export class DbtVcpu implements SteppingVcpu {
+  private readonly memory: WebAssembly.Memory;
   private readonly runtime: RuntimeExports;
   private readonly i32: Int32Array;
   private readonly view: DataView;
@@ -107,7 +110,14 @@ export class DbtVcpu implements SteppingVcpu {
   /** The delivery that waits for the machine's answer. */
   private delivery: (() => number) | undefined;
 
-  constructor(memory: WebAssembly.Memory, runtime: WebAssembly.Exports, options: DbtOptions, now: () => number) {
+  constructor(
+    memory: WebAssembly.Memory,
+    runtime: WebAssembly.Exports,
+    options: DbtOptions,
+    compiler: Compiler,
+    now: () => number,
+  ) {
+    this.memory = memory;
     this.runtime = runtime as RuntimeExports;
     this.now = now;
     this.i32 = new Int32Array(memory.buffer);
@@ -117,7 +127,7 @@ export class DbtVcpu implements SteppingVcpu {
     this.interpreter.preload(COMMON_FORMS_64);
     imports.provide('enter', this.interpreter.enter);
     this.cache = new BlockCache(memory, this.interpreter, this.runtime);
-    this.translator = new Translator(imports, this.interpreter.table, this.cache);
+    this.translator = new Translator(imports, this.interpreter.table, this.cache, compiler, options.hotThreshold);
     this.setWord(S.HOT_THRESHOLD, options.hotThreshold);
     this.runtime.flushAll();
   }
@@ -195,7 +205,7 @@ export class DbtVcpu implements SteppingVcpu {
     // Reading the clock costs as much as a short slice: one run of eight is timed.
     const isTimed = (this.runs++ & 7) === 0 || this.translator.isWaiting;
     const started = isTimed ? this.now() : 0;
-    if (isTimed) this.translator.compileDue(started);
+    if (isTimed) this.translator.advance(started);
     const exit = this.loop(entry.requestInterruptWindow);
     this.retired += budget - this.word(S.BUDGET);
     if (isTimed && exit.kind === 'preempted') {
@@ -224,6 +234,11 @@ export class DbtVcpu implements SteppingVcpu {
   forget(): void {
     this.cache.flush();
     this.runtime.flushAll();
+  }
+
+  /** The engine goes: no region is made any more. */
+  close(): void {
+    this.translator.close();
   }
 
   private loop(windowWanted: boolean): VmExit {
@@ -528,7 +543,7 @@ export class DbtVcpu implements SteppingVcpu {
     const gpa = host - S.RAM;
     const key = this.word(S.BLOCK_KEY);
     const block = this.cache.find(gpa, key) ?? (executed ? undefined : this.cache.make(gpa, key, undefined));
-    return block === undefined ? undefined : this.translator.explain(block, address & ~0xfffn);
+    return block === undefined ? undefined : explain(this.memory, this.cache, block, address & ~0xfffn);
   }
 
   /** Guest code at a linear address, as far as it is mapped; for a dump of a guest that has ended. */

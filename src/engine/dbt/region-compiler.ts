@@ -1,0 +1,232 @@
+/**
+ * Hot blocks become a module of regions: form, lift, analyse, lower, compile. The whole pipeline on one page. It reads
+ * guest memory and writes only to the room it was given, so it may run in a thread of its own.
+ */
+import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
+import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
+import { StaticLift } from '../../x86/lift-static.js';
+import { ROUTINES } from '../../x86/routines.js';
+import { semantics } from '../../x86/semantics/index.js';
+import * as S from '../../x86/state.js';
+import { declareMemory, HANDLER_SIGNATURE, importedFunctions } from './imports.js';
+import type { FunctionIndex } from './lower.js';
+import { RegionLowering } from './region.js';
+import type { LinkSlot } from './region-exits.js';
+import { flowOf } from './region-flow.js';
+import { formRegion, PageCode, type Region, type RegionBlock, type RegionInsn } from './region-former.js';
+import type { LiftedBlock, LiftedInsn } from './region-registers.js';
+import type { HotBlock, TranslatedRegion, TranslationBatch, TranslationRequest } from './translation.js';
+
+const PAGE = 4096;
+const LINK_SIZE = 8;
+/** Numbers of landings in a table are bytes, and 0 is none. */
+const MAX_LANDINGS = 255;
+
+interface Plan {
+  readonly region: Region;
+  /** The hot blocks that it serves. */
+  readonly hot: readonly HotBlock[];
+}
+
+interface Built {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly regions: readonly TranslatedRegion[];
+  /** The same, as they were formed. */
+  readonly formed: readonly Region[];
+  readonly code: ReadonlyMap<number, Uint8Array>;
+  readonly refused: readonly HotBlock[];
+}
+
+export class RegionCompiler {
+  private readonly memory: Uint8Array;
+  private epoch = -1;
+  private rooms: { at: number; end: number }[] = [];
+
+  constructor(memory: WebAssembly.Memory) {
+    this.memory = new Uint8Array(memory.buffer);
+  }
+
+  /** One module for all hot blocks of a request. */
+  compile(request: TranslationRequest): TranslationBatch {
+    const started = performance.now();
+    const { bytes, regions, code, refused } = this.build(request);
+    return {
+      epoch: request.epoch,
+      module: regions.length > 0 ? new WebAssembly.Module(bytes) : undefined,
+      moduleBytes: bytes.length,
+      regions,
+      code,
+      refused,
+      roomLeft: this.rooms.reduce((sum, { at, end }) => sum + end - at, 0),
+      milliseconds: performance.now() - started,
+    };
+  }
+
+  /** The same, as far as the bytes of the module. */
+  build(request: TranslationRequest): Built {
+    this.makeRoom(request);
+    const code = new Map<number, Uint8Array>();
+    const module = new ModuleBuilder();
+    const type = module.type(HANDLER_SIGNATURE);
+    declareMemory(module);
+    const functions = importedFunctions(module);
+    const refused: HotBlock[] = [];
+    const made: { plan: Plan; lowered: Lowered }[] = [];
+    for (const plan of this.plans(request, code)) {
+      const lowered = this.lower(plan.region, functions, type);
+      if (lowered === undefined) refused.push(...plan.hot);
+      else made.push({ plan, lowered });
+    }
+    const regions = made.map(({ plan, lowered }) => describe(plan, lowered));
+    for (const [n, { lowered }] of made.entries()) {
+      const index = module.addFunction(lowered.body);
+      module.export(`r${n}`, index);
+      // Seen by profilers of the host: guest physical address and mode.
+      const { page, key, entries } = regions[n] as TranslatedRegion;
+      module.name(index, `gpa_${(page + (entries[0] as number)).toString(16)}_${key.toString(16)}`);
+    }
+    const formed = made.map(({ plan }) => plan.region);
+    return { bytes: module.finish(), regions, formed, code, refused };
+  }
+
+  /** Regions for hot blocks: those that share one become its entries. */
+  private plans(request: TranslationRequest, code: Map<number, Uint8Array>): Plan[] {
+    const plans: Plan[] = [];
+    const taken = new Set<number>();
+    let rest = request.hot;
+    while (rest.length > 0) {
+      const [block, ...others] = rest as [HotBlock, ...HotBlock[]];
+      rest = others;
+      const { key } = block;
+      const page = block.gpa - (block.gpa % PAGE);
+      const old = block.replaces !== undefined && !taken.has(block.replaces.id) ? block.replaces : undefined;
+      if (old !== undefined) taken.add(old.id);
+      const pageCode = this.pageCode(request, page, key, code);
+      const seeds = [block.gpa % PAGE, ...(old?.entries ?? [])];
+      let region = formRegion(pageCode, seeds);
+      const inside = new Set(region.blocks.map((b) => b.offset));
+      for (const offset of old?.offsets ?? []) inside.add(offset);
+      // What an indirect jump leads to is not known, but likely in its page.
+      const more = rest.filter(
+        (b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && (region.hasTable || inside.has(b.gpa % PAGE)),
+      );
+      if (more.length > 0) {
+        rest = rest.filter((b) => !more.includes(b));
+        region = formRegion(pageCode, [...seeds, ...more.map((b) => b.gpa % PAGE)]);
+      }
+      plans.push({ region, hot: [{ ...block, replaces: old }, ...more] });
+    }
+    return plans;
+  }
+
+  /** The page as it is now: what the guest writes meanwhile is found when the batch is entered. */
+  private pageCode(request: TranslationRequest, page: number, key: number, code: Map<number, Uint8Array>): PageCode {
+    let bytes = code.get(page);
+    if (bytes === undefined) {
+      bytes = new Uint8Array(PAGE);
+      bytes.set(this.memory.subarray(S.RAM + page, S.RAM + page + PAGE));
+      code.set(page, bytes);
+    }
+    const heat = request.pages.find((p) => p.page === page && p.key === key)?.heat ?? [];
+    return new PageCode(page, key, bytes, heat);
+  }
+
+  /** Lift, analyse, lower: the function of a region; undefined where there is no room for its links. */
+  private lower(region: Region, functions: FunctionIndex, type: number): Lowered | undefined {
+    if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
+    const lifted = region.blocks.map((b) => liftBlock(b, region.key));
+    const flow = flowOf(region, lifted);
+    const slots = new Map<string, number>();
+    const slot: LinkSlot = (kind, offset) => {
+      const name = `${kind} ${offset}`;
+      let at = slots.get(name);
+      if (at === undefined) {
+        at = this.allocate(LINK_SIZE * (kind === 'indirect' ? 2 : 1));
+        slots.set(name, at);
+      }
+      return at;
+    };
+    const table = region.hasTable && flow.landingAt.size > 0 ? this.allocate(PAGE) : undefined;
+    if (table === 0) return undefined;
+    if (table !== undefined) this.writeLandings(table, flow.landingAt);
+    const body = new RegionLowering(functions, type, region, flow, slot, table).lower();
+    if ([...slots.values()].includes(0)) return undefined;
+    const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
+    return { region, lifted, body, entries };
+  }
+
+  // ---- room ----
+  private makeRoom({ epoch, room }: TranslationRequest): void {
+    if (epoch !== this.epoch) this.rooms = [];
+    this.epoch = epoch;
+    if (room !== undefined) this.rooms.push({ at: room.at, end: room.at + room.bytes });
+  }
+  /** 0 where there is no room. */
+  private allocate(bytes: number): number {
+    const room = this.rooms.find(({ at, end }) => end - at >= bytes);
+    if (room === undefined) return 0;
+    const { at } = room;
+    room.at += bytes;
+    return at;
+  }
+  /** A byte for each offset of a page: number of the landing there plus 1, 0 for none. */
+  private writeLandings(table: number, landings: ReadonlyMap<number, number>): void {
+    for (const [offset, number] of landings) if (number < MAX_LANDINGS) this.memory[table + offset] = number + 1;
+  }
+}
+
+interface Lowered {
+  readonly region: Region;
+  readonly lifted: readonly LiftedBlock[];
+  readonly body: FunctionBody;
+  /** Page offsets of the entries, by number. */
+  readonly entries: readonly number[];
+}
+
+function describe({ region, hot }: Plan, { lifted, entries }: Lowered): TranslatedRegion {
+  const replaces = hot[0]?.replaces;
+  return {
+    key: region.key,
+    page: region.page,
+    replaces: replaces?.id,
+    generation: replaces === undefined ? 0 : replaces.generation + 1,
+    entries,
+    offsets: region.blocks.map((b) => b.offset),
+    instructions: lifted.reduce((sum, b) => sum + b.count, 0),
+    hasTable: region.hasTable,
+    chunks: chunksOf(region),
+  };
+}
+
+export function liftBlock(b: RegionBlock, key: number): LiftedBlock {
+  const full = b.insns.map((i) => liftInsn(i, key));
+  const kept = dropDeadFlags(
+    full.map((i) => i.statements),
+    isPure,
+  );
+  const insns = full.map((i, n) => ({ ...i, statements: kept[n] ?? i.statements }));
+  return { offset: b.offset, end: b.end, count: insns.length, insns };
+}
+/** A routine that neither reads nor writes what a definition sees. */
+const isPure = (name: string): boolean => ROUTINES[name]?.pure === true;
+
+function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
+  const lift = new StaticLift(key, insn, offset);
+  const definition = semantics[insn.mnemonic] ?? semantics['ud'];
+  if (definition === undefined) throw new Error('no definition of ud');
+  definition.lift(lift, insn);
+  return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
+}
+
+/** The 64-byte chunks of its page that a region is made of. */
+function chunksOf(region: Region): [number, number] {
+  let low = 0;
+  let high = 0;
+  for (const b of region.blocks) {
+    for (let chunk = b.offset >> 6; chunk <= Math.min(PAGE - 1, b.end - 1) >> 6; chunk++) {
+      if (chunk < 32) low |= 1 << chunk;
+      else high |= 1 << (chunk & 31);
+    }
+  }
+  return [low, high];
+}

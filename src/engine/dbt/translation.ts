@@ -1,0 +1,89 @@
+/**
+ * What the vCPU thread and the compiler of regions tell each other. The compiler may be another thread: it sees guest
+ * memory change under it, so a batch carries the bytes it was made from, and is entered only where they are still there.
+ *
+ *   vCPU thread   hot blocks -> TranslationRequest ->            -> TranslationBatch: compare, instantiate, enter
+ *   compiler                                        form .. compile
+ */
+
+/** A region that a hot block should have been in: it is made again with that block as an entry. */
+export interface RegionToReplace {
+  readonly id: number;
+  readonly generation: number;
+  readonly hasTable: boolean;
+  /** Page offsets. */
+  readonly entries: readonly number[];
+  readonly offsets: readonly number[];
+}
+
+export interface HotBlock {
+  /** Guest physical address. */
+  readonly gpa: number;
+  readonly key: number;
+  readonly replaces: RegionToReplace | undefined;
+}
+
+/** The blocks of a page and mode that have run more than a few times: page offset and times, by turns. */
+export interface PageHeat {
+  /** Guest physical address of the page. */
+  readonly page: number;
+  readonly key: number;
+  readonly heat: readonly number[];
+}
+
+/** Zeroed linear memory for links and tables. */
+export interface Room {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+export interface TranslationRequest {
+  /** Changes when the vCPU thread forgets all: rooms of another epoch are gone. */
+  readonly epoch: number;
+  readonly hot: readonly HotBlock[];
+  readonly pages: readonly PageHeat[];
+  readonly room: Room | undefined;
+}
+
+export interface TranslatedRegion {
+  readonly key: number;
+  /** Guest physical address of the page. */
+  readonly page: number;
+  /** `id` of the region it replaces. */
+  readonly replaces: number | undefined;
+  readonly generation: number;
+  /** Page offsets of the entries, by number, and of all blocks. */
+  readonly entries: readonly number[];
+  readonly offsets: readonly number[];
+  readonly instructions: number;
+  readonly hasTable: boolean;
+  /** 64-byte chunks of the page it was made from, as two 32-bit masks. */
+  readonly chunks: readonly [number, number];
+}
+
+export interface TranslationBatch {
+  readonly epoch: number;
+  /** Exports r0, r1 ... by number of the region; absent where no region was made. */
+  readonly module: WebAssembly.Module | undefined;
+  readonly moduleBytes: number;
+  readonly regions: readonly TranslatedRegion[];
+  /** Bytes of their pages when they were decoded, by guest physical address. */
+  readonly code: ReadonlyMap<number, Uint8Array>;
+  /** Hot blocks that there was no room for. */
+  readonly refused: readonly HotBlock[];
+  /** Bytes of room left. */
+  readonly roomLeft: number;
+  readonly milliseconds: number;
+}
+
+export interface Compiler {
+  /** How long the first hot block waits for others. */
+  readonly waitNs: number;
+  /** Nothing may be under way. */
+  submit(request: TranslationRequest): void;
+  /** A batch has come. */
+  readonly isReady: boolean;
+  /** The batch that was submitted, once. Throws what the compiler threw. */
+  take(): TranslationBatch | undefined;
+  close(): void;
+}
