@@ -39,6 +39,7 @@ export interface Block {
   /** Bytes of guest code in the first page (and beyond it, where the only instruction crosses). */
   readonly length: number;
   readonly instructions: number;
+  isDeferred: boolean;
 }
 
 /** A compiled region: which bytes of its page it was made of, and the blocks whose headers lead into it. */
@@ -125,6 +126,13 @@ export class BlockCache {
     }
     return out;
   }
+  /** Lets a hot block become hot again after so many entries more; false where it was told so before. */
+  defer(block: Block, entries: number): boolean {
+    if (block.isDeferred) return false;
+    block.isDeferred = true;
+    this.i32[(block.header + R.HEADER_HEAT) >> 2] = -entries;
+    return entries > 0;
+  }
   /** Lets the block there become hot again. */
   cool(gpa: number, key: number): void {
     const block = this.find(gpa, key);
@@ -146,7 +154,7 @@ export class BlockCache {
     if (this.next + size > S.BLOCKS_END) this.flush();
     const header = this.next;
     this.next += size;
-    const block: Block = { id: this.nextId++, gpa, key, header, length, instructions: insns.length };
+    const block: Block = { id: this.nextId++, gpa, key, header, length, instructions: insns.length, isDeferred: false };
     this.write(block, insns, crosses ? (secondPage as number) : 0);
     this.register(block, crosses ? (secondPage as number) : 0);
     this.made++;
@@ -159,7 +167,7 @@ export class BlockCache {
     const insns = this.cut(gpa, key | S.KEY_SINGLE, secondPage);
     if (insns === undefined) return undefined;
     const length = (insns[0] as Insn).length;
-    const block: Block = { id: 0, gpa, key, header: TRANSIENT_BLOCK, length, instructions: 1 };
+    const block: Block = { id: 0, gpa, key, header: TRANSIENT_BLOCK, length, instructions: 1, isDeferred: false };
     this.write(block, insns, 0);
     return block;
   }

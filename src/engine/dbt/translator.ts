@@ -14,6 +14,8 @@ const PAGE = 4096;
 const MAX_GENERATION = 6;
 /** A block is warm at so much less than what makes it hot. */
 const HOT_TO_WARM = 40;
+/** To make a region again costs as much as its size: a block that wants it must be worth it. */
+const HOT_TO_PATIENCE = 40;
 /** Hot blocks of one request at most. */
 const BATCH = 48;
 /** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
@@ -28,6 +30,8 @@ export class Translator {
   private readonly i32: Int32Array;
   /** Entries of a block that comes into the region of a hot one. */
   private readonly warm: number;
+  /** Further entries of a hot block, per instruction of a region that has to be made again for it. */
+  private readonly patience: number;
   private readonly freeIndexes: number[] = [];
   private nextIndex = FIRST_REGION;
   private queue: Block[] = [];
@@ -53,6 +57,7 @@ export class Translator {
     hotThreshold: number,
   ) {
     this.warm = Math.ceil(hotThreshold / HOT_TO_WARM);
+    this.patience = hotThreshold / HOT_TO_PATIENCE;
     this.imports = imports;
     this.table = table;
     this.cache = cache;
@@ -92,12 +97,10 @@ export class Translator {
     for (const block of this.queue.splice(0, BATCH)) {
       if (!this.cache.isAlive(block) || this.cache.isTranslated(block)) continue;
       const { gpa, key } = block;
-      const old = this.cache.regionAt(gpa, key);
-      hot.push({
-        gpa,
-        key,
-        replaces: old !== undefined && old.generation < MAX_GENERATION ? toReplace(old) : undefined,
-      });
+      const found = this.cache.regionAt(gpa, key);
+      const old = found !== undefined && found.generation < MAX_GENERATION ? found : undefined;
+      if (old !== undefined && this.cache.defer(block, Math.floor(old.instructions * this.patience))) continue;
+      hot.push({ gpa, key, replaces: old === undefined ? undefined : toReplace(old) });
       const page = gpa - (gpa % PAGE);
       if (pages.some((p) => p.page === page && p.key === key)) continue;
       pages.push({ page, key, heat: this.cache.heatOf(page, key, this.warm) });
