@@ -208,7 +208,7 @@ export class UserMachine {
   /** Runs to the first exception; its vector. */
   untilHalt() {
     const entry = { answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: 1e6 };
-    this.vcpu.translator.compileDue(FAR_FUTURE);
+    this.vcpu.translator.advance(FAR_FUTURE);
     let exit = this.vcpu.run(entry);
     for (let n = 0; n < 100 && exit.kind === 'preempted'; n++) exit = this.vcpu.run(entry);
     if (exit.kind !== 'hlt') {
