@@ -3,7 +3,7 @@ import { EngineSwitchError, TrapezeError } from './base/errors.js';
 import { createVmMemory, DbtEngine, guestRam } from './engine/dbt/engine.js';
 import type { Compiler } from './engine/dbt/translation.js';
 import type { DbtVcpu } from './engine/dbt/vcpu.js';
-import type { Engine, PhysicalMap, Vcpu } from './engine/engine.js';
+import type { Engine, PhysicalMap, ShadowAccess, Vcpu } from './engine/engine.js';
 import { type GuestView, missingUnderDbt, missingUnderKvm } from './engine/kvm/compatibility.js';
 import { type IrqchipKind, KvmEngine } from './engine/kvm/engine.js';
 import { type KvmProbe, probeKvm } from './engine/kvm/probe.js';
@@ -64,6 +64,9 @@ export class Engines implements EngineWithMemory {
   private translating: DbtVcpu | undefined;
   private current: EngineName;
   private probed: KvmProbe | undefined;
+  /** What the chipset has said of memory, by address. */
+  private readonly shadows = new Map<number, { readonly sizeBytes: number; readonly access: ShadowAccess }>();
+  private isA20Open = true;
 
   constructor(options: EnginesOptions, host: EnginesHost) {
     const { name, ramBytes, firmware, runtime, switchable } = options;
@@ -73,7 +76,6 @@ export class Engines implements EngineWithMemory {
     this.memory = createVmMemory(ramBytes, firmware?.length);
     this.ram = guestRam(this.memory, ramBytes);
     const needsKvm = name === 'kvm' || switchable;
-    if (needsKvm && firmware !== undefined) throw unsupported('the kvm engine runs no firmware yet');
     this.kvm = needsKvm ? this.openKvm() : undefined;
     this.tscHz = this.kvm?.tscHz ?? options.tscHz ?? DBT_TSC_HZ;
     const profile = cpuidEntries({ ...DEFAULT_CPUID_OPTIONS, tscHz: this.tscHz });
@@ -121,8 +123,20 @@ export class Engines implements EngineWithMemory {
     }).map(({ name }) => name);
   }
 
+  /** Every engine that there is follows; one that comes later is told what has changed before. */
   get map(): PhysicalMap {
-    return this.dbt.map;
+    return {
+      shadow: (base, sizeBytes, access) => {
+        this.shadows.set(base, { sizeBytes, access });
+        this.dbt.map.shadow(base, sizeBytes, access);
+        this.kvm?.map.shadow(base, sizeBytes, access);
+      },
+      a20: (isOpen) => {
+        this.isA20Open = isOpen;
+        this.dbt.map.a20(isOpen);
+        this.kvm?.map.a20(isOpen);
+      },
+    };
   }
 
   /** A device wrote guest RAM. */
@@ -164,13 +178,6 @@ export class Engines implements EngineWithMemory {
     return this.vcpu();
   }
 
-  /** 0xc0000-0xfffff is RAM and A20 open: all that the kvm engine's memory can be. */
-  private get isPlainMemory(): boolean {
-    const isOpen = new DataView(this.memory.buffer).getBigUint64(S.CPU_BASE + S.ADDRESS_CLOSED, true) === 0n;
-    const attributes = new Uint8Array(this.memory.buffer, S.PAGE_ATTRIBUTES + 0xc0, 0x40);
-    return isOpen && attributes.every((attribute) => (attribute & (S.PAGE_READ_ONLY | S.PAGE_DEVICE)) === 0);
-  }
-
   /** CPUID as the guest has seen it where it started. */
   private get seen(): readonly CpuidEntry[] {
     return this.options.name === 'kvm' ? this.visible() : this.dbt.cpuid;
@@ -180,8 +187,6 @@ export class Engines implements EngineWithMemory {
     const found = this.probe();
     if (!found.usable) throw new EngineSwitchError('kvm', [found.problem.replace(/; use --engine dbt$/, '')]);
     const missing = missingUnderKvm(guest, found.capabilities, found.cpuid);
-    if (this.options.firmware !== undefined || !this.isPlainMemory)
-      missing.push("the chipset's memory attributes and A20 gate");
     this.kvm ??= this.openKvm();
     if (this.kvm.tscHz !== this.tscHz) missing.push(`a time-stamp counter of ${this.tscHz / 1e6} MHz`);
     refuse('kvm', missing);
@@ -220,6 +225,12 @@ export class Engines implements EngineWithMemory {
     return this.probed;
   }
 
+  /** This host's SYSCALL is broken, and our vCPU mends it. */
+  private get repairsSyscall(): boolean {
+    const found = this.probe();
+    return found.usable && !found.capabilities.syscall;
+  }
+
   /** CPUID as a guest reads it under this host's KVM. */
   private visible(): readonly CpuidEntry[] {
     const found = this.probe();
@@ -230,7 +241,7 @@ export class Engines implements EngineWithMemory {
   private openKvm(): KvmEngine {
     const { host, options } = this;
     if (host.openSystem === undefined) throw unsupported('the kvm engine runs on Linux under Node only');
-    return new KvmEngine(this.memory, S.RAM, options.ramBytes, {
+    const kvm = new KvmEngine(this.memory, S.RAM, options.ramBytes, {
       system: host.openSystem(),
       now: () => host.now(),
       lease: host.lease,
@@ -238,7 +249,12 @@ export class Engines implements EngineWithMemory {
       virtualNow: () => options.virtualNow(),
       irqchip: options.irqchip,
       stepper: () => this.translatingVcpu(),
+      romBytes: options.firmware?.length,
+      repairSyscall: this.repairsSyscall,
     });
+    for (const [base, { sizeBytes, access }] of this.shadows) kvm.map.shadow(base, sizeBytes, access);
+    if (!this.isA20Open) kvm.map.a20(false);
+    return kvm;
   }
 }
 

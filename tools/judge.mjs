@@ -74,6 +74,12 @@ const JUDGES = {
   'saved-states': {
     what: 'boots saved at random moments go on in new processes: shell, answers, clean log, power-off',
   },
+  'kvm-debian': {
+    what: "Debian's cloud kernel and busybox under engine kvm: shell, commands, power-off; slow where ring 0 is emulated",
+    // Asked for by name, it runs however long that takes.
+    named: ['--slow'],
+    counts: [/(\d+) wrong/g, 'wrong'],
+  },
   commands: { what: 'commands in a Debian root file system: guest against host' },
   parsers: {
     what: 'damaged input for every parser of files, options and requests: taken or refused with one sentence',
@@ -98,8 +104,9 @@ function names() {
 /** Program and arguments of a judge, or undefined where its program is missing. */
 function commandOf(name) {
   const given = name === 'parsers' && options.minutes !== undefined ? ['--minutes', options.minutes] : [];
-  const { args = given } = JUDGES[name] ?? {};
-  const command = /\.mjs$/.test(args[0] ?? '') ? args : [`judge-${name}.mjs`, ...args];
+  const { args = given, named = [] } = JUDGES[name] ?? {};
+  const extra = wanted.includes(name) ? named : [];
+  const command = /\.mjs$/.test(args[0] ?? '') ? args : [`judge-${name}.mjs`, ...args, ...extra];
   return existsSync(join(root, 'tools', command[0]))
     ? [join(root, 'tools', command[0]), ...command.slice(1)]
     : undefined;

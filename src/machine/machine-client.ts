@@ -287,9 +287,8 @@ export class MachineClient implements Machine {
   }
 
   private engine(): 'dbt' | 'kvm' {
-    const { engine = 'auto', firmware } = this.options;
-    if (engine !== 'auto') return engine;
-    return firmware === undefined ? (this.host.chooseEngine?.() ?? 'dbt') : 'dbt';
+    const { engine = 'auto' } = this.options;
+    return engine === 'auto' ? (this.host.chooseEngine?.() ?? 'dbt') : engine;
   }
 
   private stop(): void {

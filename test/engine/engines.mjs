@@ -31,7 +31,15 @@ export function makeEngine(name, ramBytes, { hotThreshold = 50 } = {}) {
     translating ??= dbt.createVcpu(0);
     return translating;
   };
-  const engine = name === 'dbt' ? dbt : new KvmEngine(memory, S.RAM, ramBytes, { system: loadSystem(), now, stepper });
+  const engine =
+    name === 'dbt'
+      ? dbt
+      : new KvmEngine(memory, S.RAM, ramBytes, {
+          system: loadSystem(),
+          now,
+          stepper,
+          repairSyscall: kvm.usable && !kvm.capabilities.syscall,
+        });
   return {
     name,
     engine,

@@ -33,6 +33,8 @@ export const IOCTL = {
   SET_MSRS: 0x4008ae89,
   SET_SIGNAL_MASK: 0x4004ae8b,
   NMI: 0xae9a,
+  SET_GUEST_DEBUG: 0x4048ae9b,
+  TRANSLATE: 0xc018ae85,
   GET_LAPIC: 0x8400ae8e,
   SET_LAPIC: 0x4400ae8f,
   GET_MP_STATE: 0x8004ae98,
@@ -52,6 +54,7 @@ export const IOCTL = {
 export const CAP = {
   USER_MEMORY: 3,
   TSC_CONTROL: 60,
+  READONLY_MEM: 81,
   SYNC_REGS: 74,
   SPLIT_IRQCHIP: 121,
   IMMEDIATE_EXIT: 136,
@@ -89,6 +92,7 @@ export const SYNC_ALL = 7;
 
 /** kvm_userspace_memory_region.flags. */
 export const MEM_LOG_DIRTY_PAGES = 1;
+export const MEM_READONLY = 2;
 /** kvm_cpuid_entry2.flags: the entry answers for its index only. */
 export const CPUID_SIGNIFICANT_INDEX = 1;
 /** kvm_vcpu_events.flags: interrupt.shadow is to be taken. */
@@ -97,10 +101,12 @@ export const EVENTS_VALID_SHADOW = 4;
 export const MSR_EXIT_UNKNOWN_FILTERED = 6;
 /** kvm_msr_filter_range.flags: both directions. */
 export const MSR_FILTER_READ_WRITE = 3;
+export const MSR_FILTER_WRITE = 2;
 
-/** Three pages for KVM's own use on processors that need them for real mode: "KVM_SET_TSS_ADDR". Above every device of ours. */
-export const TSS_ADDRESS = 0xfffbd000;
-export const IDENTITY_MAP_ADDRESS = 0xfffbc000;
+/** Three pages for KVM's own use on processors that need them for real mode: "KVM_SET_TSS_ADDR". Above every device of ours, below
+ *  every ROM. */
+export const TSS_ADDRESS = 0xfeffd000;
+export const IDENTITY_MAP_ADDRESS = 0xfeffc000;
 
 /** kvm_irq_routing_entry.type. */
 export const ROUTING_MSI = 2;

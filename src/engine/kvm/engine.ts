@@ -11,13 +11,12 @@ import { needed } from './errors.js';
 import { KvmLapic, missingForSplit, splitIrqchip } from './lapic.js';
 import * as L from './layout.js';
 import { Lease } from './lease.js';
+import { KvmMemory } from './memory.js';
+import { SYSCALL_MSRS, SyscallRepair } from './syscall-repair.js';
 import { EACCES, EBUSY, ENOENT, EPERM, type System } from './system.js';
 import { KvmVcpu } from './vcpu.js';
 
 const DEVICE = '/dev/kvm';
-const PAGE = 4096;
-/** The VGA window is no RAM. */
-const DEVICE_WINDOW = { first: 0xa0000, end: 0xc0000 };
 const MAX_CPUID_ENTRIES = 256;
 
 export interface KvmEngineOptions {
@@ -34,16 +33,15 @@ export interface KvmEngineOptions {
   readonly tscHz?: number | undefined;
   /** Who is the local APIC: the machine's model (the default), or KVM's with the other controllers outside. */
   readonly irqchip?: IrqchipKind | undefined;
+  /** This host's SYSCALL does not arrive in ring 0: see to it that it does. */
+  readonly repairSyscall?: boolean | undefined;
+  /** Bytes of a firmware's ROM behind RAM; it ends at 4 GiB. */
+  readonly romBytes?: number | undefined;
   /** Default: the profile of the translating engine. */
   readonly profile?: readonly CpuidEntry[];
 }
 
 export type IrqchipKind = 'machine' | 'split';
-
-interface Slot {
-  readonly gpa: number;
-  readonly size: number;
-}
 
 export class KvmEngine implements Engine {
   readonly name = 'kvm';
@@ -53,30 +51,27 @@ export class KvmEngine implements Engine {
   private readonly lease: Lease;
   private readonly kvm: number;
   private readonly vm: number;
-  private readonly slots: readonly Slot[];
-  private readonly memory: WebAssembly.Memory;
-  private readonly ramOffset: number;
+  /** Guest-physical memory, and what the chipset decides about it. */
+  readonly map: KvmMemory;
   /** What a guest is told to be. */
   readonly cpuid: readonly CpuidEntry[];
-  private logging = false;
 
-  /** RAM is `ramBytes` of `memory` from `ramOffset` on. Throws TrapezeError where /dev/kvm cannot be used. */
+  /** RAM is `ramBytes` of `memory` from `ramOffset` on, ROM what is behind it. Throws TrapezeError where /dev/kvm cannot be used. */
   constructor(memory: WebAssembly.Memory, ramOffset: number, ramBytes: number, options: KvmEngineOptions) {
     const { system } = options;
     this.options = options;
-    this.memory = memory;
-    this.ramOffset = ramOffset;
     this.lease = new Lease(system, options.lease);
     this.kvm = openKvm(system);
     this.lease.kvm = this.kvm;
     try {
       this.vm = this.need(system.ioctl(this.kvm, K.IOCTL.CREATE_VM, 0), 'KVM_CREATE_VM');
       this.lease.vm = this.vm;
-      this.slots = slotsOf(ramBytes);
       const identity = new Uint8Array(new BigUint64Array([BigInt(K.IDENTITY_MAP_ADDRESS)]).buffer);
       this.need(system.ioctlData(this.vm, K.IOCTL.SET_IDENTITY_MAP_ADDR, identity), 'KVM_SET_IDENTITY_MAP_ADDR');
       this.need(system.ioctl(this.vm, K.IOCTL.SET_TSS_ADDR, K.TSS_ADDRESS), 'KVM_SET_TSS_ADDR');
-      this.setMemory(0);
+      const { romBytes = 0 } = options;
+      if (romBytes > 0 && !this.has('READONLY_MEM')) throw lacksRom();
+      this.map = new KvmMemory(system, this.vm, { memory, ramOffset, ramBytes, romBytes });
       if (this.isSplit) this.split();
       this.leaveMsrsToMachine();
       this.tscHz = this.chooseTsc(options.tscHz);
@@ -106,6 +101,8 @@ export class KvmEngine implements Engine {
     const virtualNow = this.options.virtualNow ?? now;
     const ticks = (): number => (virtualNow() * this.tscHz) / 1e9;
     const vcpu = new KvmVcpu(fd, buffer, system, now, ticks, stepper && (() => stepper(index)));
+    vcpu.absorb = (gpa, bytes, value) => this.map.absorb(gpa, bytes, value);
+    if (this.options.repairSyscall === true) vcpu.syscall = new SyscallRepair(system, fd, vcpu.view, this.map.ram);
     if (this.isSplit) vcpu.lapic = new KvmLapic(system, this.vm, vcpu);
     this.lease.timer = vcpu.timerId;
     return vcpu;
@@ -121,38 +118,11 @@ export class KvmEngine implements Engine {
   }
 
   startDirtyLog(): void {
-    this.logging = true;
-    this.setMemory(K.MEM_LOG_DIRTY_PAGES);
+    this.map.startDirtyLog();
   }
 
-  /** One bit per page of RAM that the guest has written since the last call or the start. */
   takeDirtyLog(): Uint8Array {
-    if (!this.logging) throw new RangeError('the dirty log is not on');
-    const { system } = this.options;
-    const end = Math.max(...this.slots.map(({ gpa, size }) => gpa + size));
-    const all = new Uint8Array(Math.ceil(end / PAGE / 8));
-    for (const [n, { gpa, size }] of this.slots.entries()) {
-      const bitmap = new Uint8Array(Math.ceil(size / PAGE / 64) * 8);
-      const log = new BigUint64Array([BigInt(n), system.addressOf(bitmap)]);
-      this.need(system.ioctlData(this.vm, K.IOCTL.GET_DIRTY_LOG, new Uint8Array(log.buffer)), 'KVM_GET_DIRTY_LOG');
-      // Slots begin at multiples of eight pages.
-      all.set(bitmap.subarray(0, Math.ceil(size / PAGE / 8)), gpa / PAGE / 8);
-    }
-    return all;
-  }
-
-  private setMemory(flags: number): void {
-    const { system } = this.options;
-    const base = system.addressOf(new Uint8Array(this.memory.buffer));
-    for (const [n, { gpa, size }] of this.slots.entries()) {
-      const region = new BigUint64Array(L.MEMORY_REGION_SIZE / 8);
-      region[0] = BigInt(n) | (BigInt(flags) << 32n);
-      region[1] = BigInt(gpa);
-      region[2] = BigInt(size);
-      region[3] = base + BigInt(this.ramOffset + gpa);
-      const bytes = new Uint8Array(region.buffer);
-      this.need(system.ioctlData(this.vm, K.IOCTL.SET_USER_MEMORY_REGION, bytes), 'KVM_SET_USER_MEMORY_REGION');
-    }
+    return this.map.takeDirtyLog();
   }
 
   /** MSRs that KVM does not know, and those that belong to the machine's local APIC, become exits. */
@@ -163,14 +133,19 @@ export class KvmEngine implements Engine {
     capability[0] = BigInt(K.CAP.X86_USER_SPACE_MSR);
     capability[1] = BigInt(K.MSR_EXIT_UNKNOWN_FILTERED);
     this.need(system.ioctlData(this.vm, K.IOCTL.ENABLE_CAP, new Uint8Array(capability.buffer)), 'KVM_ENABLE_CAP');
-    if (this.isSplit || !this.has('X86_MSR_FILTER')) return;
+    if (!this.has('X86_MSR_FILTER')) return;
+    const ranges = [
+      ...(this.isSplit ? [] : K.MACHINE_MSRS.map((range) => [...range, K.MSR_FILTER_READ_WRITE] as const)),
+      ...(this.options.repairSyscall === true ? [[...SYSCALL_MSRS, K.MSR_FILTER_WRITE] as const] : []),
+    ];
+    if (ranges.length === 0) return;
     const filter = new Uint8Array(L.MSR_FILTER_SIZE);
     const view = new DataView(filter.buffer);
     // A clear bit filters the MSR.
     const bitmap = new Uint8Array(8);
-    for (const [n, [first, count]] of K.MACHINE_MSRS.entries()) {
+    for (const [n, [first, count, access]] of ranges.entries()) {
       const at = L.MSR_FILTER_FIRST + n * L.MSR_FILTER_RANGE_SIZE;
-      view.setUint32(at, K.MSR_FILTER_READ_WRITE, true);
+      view.setUint32(at, access, true);
       view.setUint32(at + 4, count, true);
       view.setUint32(at + 8, first, true);
       view.setBigUint64(at + 16, system.addressOf(bitmap), true);
@@ -222,6 +197,11 @@ export class KvmEngine implements Engine {
   }
 }
 
+function lacksRom(): TrapezeError {
+  const problem = `this host's ${DEVICE} has no read-only memory (KVM_CAP_READONLY_MEM), which firmware needs`;
+  return new TrapezeError('host-unsupported', `${problem}; use --engine dbt`);
+}
+
 /** A descriptor of /dev/kvm with what this engine needs. Throws TrapezeError with one sentence. */
 export function openKvm(system: System): number {
   const kvm = system.open(DEVICE);
@@ -242,11 +222,4 @@ function whyNot(errno: number): string {
   if (errno === EACCES || errno === EPERM) return `you may not open ${DEVICE}; join its group or ask for access`;
   if (errno === EBUSY) return `${DEVICE} is in use by another hypervisor`;
   return `${DEVICE} cannot be opened (error ${errno})`;
-}
-
-function slotsOf(ramBytes: number): Slot[] {
-  if (ramBytes <= DEVICE_WINDOW.first) return [{ gpa: 0, size: ramBytes }];
-  const slots = [{ gpa: 0, size: DEVICE_WINDOW.first }];
-  if (ramBytes > DEVICE_WINDOW.end) slots.push({ gpa: DEVICE_WINDOW.end, size: ramBytes - DEVICE_WINDOW.end });
-  return slots;
 }

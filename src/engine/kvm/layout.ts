@@ -136,3 +136,8 @@ export const MSI_SIZE = 32;
 /** struct kvm_irq_routing: count, flags, then {gsi, type, flags, padding, address low, address high, data, ...} of u32. */
 export const ROUTING_FIRST = 8;
 export const ROUTING_ENTRY_SIZE = 48;
+/** struct kvm_guest_debug: control u32, padding, DR0 to DR7 u64. */
+export const GUEST_DEBUG_SIZE = 72;
+export const GUEST_DEBUG_REGISTERS = 8;
+/** struct kvm_translation: linear address u64, physical address u64, valid u8, and more. */
+export const TRANSLATION_SIZE = 24;

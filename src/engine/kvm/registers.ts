@@ -43,7 +43,7 @@ function readSegment(view: DataView, at: number): SegmentState {
   };
 }
 
-function writeSegment(view: DataView, at: number, { base, limit, attributes, selector }: SegmentState): void {
+export function writeSegment(view: DataView, at: number, { base, limit, attributes, selector }: SegmentState): void {
   const { SEGMENT: F } = L;
   const bits = (shift: number, mask: number): number => (attributes >> shift) & mask;
   view.setBigUint64(at + F.BASE, base, true);

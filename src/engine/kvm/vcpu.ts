@@ -10,6 +10,7 @@ import type { KvmLapic } from './lapic.js';
 import * as L from './layout.js';
 import * as R from './registers.js';
 import { SliceTimer } from './slice-timer.js';
+import { SYSCALL_MSRS, type SyscallRepair } from './syscall-repair.js';
 import { EAGAIN, EINTR, type System } from './system.js';
 
 const IF = 0x200n;
@@ -23,6 +24,8 @@ const MIN_SLICE_NS = 50_000;
 const DELIVERY_NS = 20_000;
 /** More than there are reasons; a power of two. */
 const EXIT_KINDS = 64;
+/** Of so many interrupted entries one looks whether the guest has another page fault handler. */
+const FOLLOW_MASK = 15;
 const EXIT_NAMES = new Map<number, string>(Object.entries(K.EXIT).map(([name, number]) => [number, name]));
 
 /** What kvm_run does not carry. */
@@ -32,9 +35,15 @@ export class KvmVcpu implements Vcpu {
   readonly fd: number;
   /** KVM's own; absent: the machine has it. */
   lapic: KvmLapic | undefined;
+  /** Where this host's SYSCALL needs help. */
+  syscall: SyscallRepair | undefined;
+  private followed = 0;
+  /** Takes a write to memory that KVM does not know as such; true: the machine need not hear of it. */
+  absorb: (gpa: number, size: number, value: bigint) => boolean = () => false;
   private base = K.APIC_BASE_RESET;
   private readonly system: System;
-  private readonly view: DataView;
+  /** kvm_run. */
+  readonly view: DataView;
   private readonly timer: SliceTimer;
   private readonly owed: OwedAnswer;
   private readonly runKvm: () => number;
@@ -110,6 +119,10 @@ export class KvmVcpu implements Vcpu {
       const exit = this.answer(entry);
       if (exit !== undefined) return exit;
     }
+    if (entry.requestNmiWindow === true && entry.nmi !== true) {
+      const exit = this.nmiWindow();
+      if (exit !== undefined) return exit;
+    }
     if (entry.nmi === true) this.injectNmi();
     else if (entry.vector !== undefined) this.inject(entry.vector);
     this.view.setUint8(L.RUN.REQUEST_INTERRUPT_WINDOW, entry.requestInterruptWindow ? 1 : 0);
@@ -121,6 +134,13 @@ export class KvmVcpu implements Vcpu {
     }
   }
 
+  /** KVM tells of no such window: it takes one interrupt at any time, behind the instruction that waits for its answer. */
+  private nmiWindow(): VmExit | undefined {
+    const exit = this.settle();
+    if (exit.kind !== 'preempted') return exit;
+    return this.nmiInterruptible ? { kind: 'interrupt-window' } : undefined;
+  }
+
   /** Takes what the machine has brought. Undefined: the guest can go on. */
   private answer(entry: VmEntry): VmExit | undefined {
     if (this.stepping) {
@@ -128,7 +148,7 @@ export class KvmVcpu implements Vcpu {
       if (exit === undefined && entry.settle === true) return PREEMPTED;
       return exit;
     }
-    const next = this.owed.isOpen ? this.owed.settle(entry.answer) : undefined;
+    const next = this.owed.isOpen ? this.unabsorbed(this.owed.settle(entry.answer)) : undefined;
     return next === undefined && entry.settle === true ? this.settle() : next;
   }
 
@@ -140,7 +160,15 @@ export class KvmVcpu implements Vcpu {
     const reason = this.view.getUint32(L.RUN.EXIT_REASON, true);
     this.exits[reason & (EXIT_KINDS - 1)]++;
     if (this.watchesNmi) this.lookAtNmi();
-    return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.owed.ask(reason) : this.exitFor(reason);
+    if (reason === K.EXIT.IO) return this.owed.ask(reason);
+    return reason === K.EXIT.MMIO ? this.unabsorbed(this.owed.ask(reason)) : this.exitFor(reason);
+  }
+
+  /** The first part of an access that is the machine's, if one is. */
+  private unabsorbed(exit: VmExit | undefined): VmExit | undefined {
+    let part = exit;
+    while (part?.kind === 'mmio-write' && this.absorb(part.gpa, part.size, part.value)) part = this.owed.settle(0n);
+    return part;
   }
 
   /** KVM_RUN has returned without an exit of the guest. */
@@ -151,6 +179,7 @@ export class KvmVcpu implements Vcpu {
     this.timer.fired();
     this.countExit(K.EXIT.INTR);
     if (this.watchesNmi) this.lookAtNmi();
+    if (this.syscall !== undefined && (this.followed++ & FOLLOW_MASK) === 0) this.followSyscall();
     return PREEMPTED;
   }
 
@@ -158,7 +187,10 @@ export class KvmVcpu implements Vcpu {
     switch (reason) {
       case K.EXIT.X86_RDMSR:
         return this.owed.ask(reason);
+      case K.EXIT.DEBUG:
+        return this.pageFault();
       case K.EXIT.X86_WRMSR:
+        if (this.syscall !== undefined && this.isSyscallMsr()) return undefined;
         // A deadline is a reading of the counter, which the guest may have set.
         if (this.view.getUint32(L.RUN.MSR_INDEX, true) === K.MSR_TSC_DEADLINE) this.readTscOffset();
         return this.owed.ask(reason);
@@ -211,7 +243,7 @@ export class KvmVcpu implements Vcpu {
     if (result === -EINTR) return undefined;
     if (result < 0) throw refusesState(result);
     const reason = view.getUint32(L.RUN.EXIT_REASON, true);
-    return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.owed.ask(reason) : undefined;
+    return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.unabsorbed(this.owed.ask(reason)) : undefined;
   }
 
   get apicBase(): bigint {
@@ -267,7 +299,11 @@ export class KvmVcpu implements Vcpu {
 
   private stepRefused(): VmExit | undefined {
     const isRefusal = this.view.getUint32(L.RUN.SUBERROR, true) === K.INTERNAL_ERROR_EMULATION;
-    if (!isRefusal || this.makeStepper === undefined) return { kind: 'shutdown' };
+    return isRefusal ? this.stepHere() : { kind: 'shutdown' };
+  }
+
+  private stepHere(): VmExit | undefined {
+    if (this.makeStepper === undefined) return { kind: 'shutdown' };
     this.stepper ??= this.makeStepper();
     this.refused = this.save();
     this.stepper.load(this.refused);
@@ -286,6 +322,35 @@ export class KvmVcpu implements Vcpu {
     after.msrs.delete(K.MSR_TSC);
     this.loadChanges(after, this.refused);
     return exit.kind === 'hlt' ? exit : undefined;
+  }
+
+  // ---- SYSCALL where the host does half of it ----
+
+  private followSyscall(): void {
+    this.fetchRegisters();
+    this.syscall?.follow();
+  }
+
+  /** A write that was filtered only so that we know of it. */
+  private isSyscallMsr(): boolean {
+    const { view } = this;
+    const msr = view.getUint32(L.RUN.MSR_INDEX, true);
+    const [first, count] = SYSCALL_MSRS;
+    if (msr < first || msr >= first + count) return false;
+    const value = view.getBigUint64(L.RUN.MSR_DATA, true);
+    const isTaken = this.ioctl(K.IOCTL.SET_MSRS, R.msrList([msr], new Map([[msr, value]])), 'KVM_SET_MSRS') === 1;
+    view.setUint8(L.RUN.MSR_ERROR, isTaken ? 0 : 1);
+    if (isTaken) this.syscall?.written(msr, value);
+    this.followed = 0;
+    return true;
+  }
+
+  /** At the breakpoint. */
+  private pageFault(): VmExit | undefined {
+    this.fetchRegisters();
+    if (this.syscall?.repair() !== true) return this.stepHere();
+    this.markDirty(K.SYNC_REGS | K.SYNC_SREGS);
+    return undefined;
   }
 
   // ---- state in and out ----
@@ -377,6 +442,10 @@ export class KvmVcpu implements Vcpu {
     if (known === undefined || !R.isSameFpu(known.fxsave, state.fxsave)) this.loadFpu(state);
     const msrs = [...state.msrs].filter(([number, value]) => known?.msrs.get(number) !== value);
     if (msrs.length > 0) this.loadMsrs(new Map(msrs));
+    if (this.syscall !== undefined && known === undefined) {
+      for (const [number, value] of state.msrs) this.syscall.written(number, value);
+      this.followSyscall();
+    }
     if (state.msrs.has(K.MSR_TSC) || this.tscOffset === 0) this.readTscOffset();
   }
 
@@ -434,7 +503,8 @@ export class KvmVcpu implements Vcpu {
     for (const [reason, count] of this.exits.entries()) {
       if (count > 0) exits[EXIT_NAMES.get(reason) ?? `reason ${reason}`] = count;
     }
-    return { 'KVM exits': exits, fallback: { 'instructions stepped': this.stepped } };
+    const repaired = this.syscall === undefined ? {} : { 'SYSCALLs finished': this.syscall.repaired };
+    return { 'KVM exits': exits, fallback: { 'instructions stepped': this.stepped, ...repaired } };
   }
 }
 
