@@ -4,7 +4,7 @@
 //   node tools/judge-commands.mjs [PATTERN...] [--boots N] [--compile] [--each SECONDS] [--keep DIR] [--host] [--verbose]
 //                                 [--corpus DIR] [--dist DIR] [--kernel FILE]
 // PATTERN is matched against KIND/NAME. --boots: among how many guests the commands are shared out. --compile: gcc and g++
-// run inside the guest for every command. --each: the limit for one command. --keep: write differing outputs there.
+// run inside the guest for every command. --each: the limit for one command. --keep: write differing outputs there, and kernel logs with complaints.
 // --host: only the host's side, printed. --corpus: where the root file system is kept.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -70,6 +70,7 @@ let equal = 0;
 let different = 0;
 let complaints = 0;
 let badEnds = 0;
+let boots = 0;
 const missing = new Set(commands.map(({ name }) => name));
 
 function compare(name, output, status) {
@@ -84,25 +85,30 @@ function compare(name, output, status) {
   different++;
   console.log(`${elapsed()}: ${name} differs (status: host ${theirs?.status}, guest ${status})`);
   console.log(firstDifference(theirs?.output ?? '', output));
-  if (options.keep === undefined) return;
-  mkdirSync(options.keep, { recursive: true });
-  writeFileSync(join(options.keep, `${name}.host`), theirs?.output ?? '');
-  writeFileSync(join(options.keep, `${name}.guest`), output);
+  keep(`${name}.host`, theirs?.output ?? '');
+  keep(`${name}.guest`, output);
 }
 
 function compareKernel(output) {
+  const before = complaints;
   for (const line of output.split('\n')) {
     if (!COMPLAINT.test(line) || !isComplaint(line)) continue;
     complaints++;
     console.log(`  kernel: ${line}`);
   }
+  if (complaints > before) keep(`kernel-${boots}.guest`, output);
+}
+
+function keep(name, text) {
+  if (options.keep === undefined) return;
+  mkdirSync(options.keep, { recursive: true });
+  writeFileSync(join(options.keep, name), text);
 }
 
 const kernel = options.kernel === undefined ? await openGuestFile('vmlinuz') : readFileSync(options.kernel);
 const dist = options.dist === undefined ? undefined : distUrl(options.dist);
 const share = Math.ceil(commands.length / Number(options.boots));
 const waiting = [...commands];
-let boots = 0;
 while (waiting.length > 0) {
   const batch = waiting.splice(0, share);
   const guest = { kernel, directory: options.corpus, corpus, commands: batch, seconds, all, dist };

@@ -81,3 +81,39 @@ for (const [codeSize, key] of [
     assert.deepEqual([...wrong], []);
   });
 }
+
+/** Whether statements store, or load what they will store. */
+function stores(statements: readonly Statement[]): boolean {
+  const isForWrite = (v: Value | undefined): boolean =>
+    v !== undefined && (v.op === 'loadrmw' || [v.a, v.b, v.c, ...(v.args ?? [])].some(isForWrite));
+  return statements.some(
+    (s) => s.kind === 'store' || operandsOf(s).some(isForWrite) || (s.kind === 'if' && stores(s.then)),
+  );
+}
+
+// Intel SDM Vol. 3A, "Type Checking": no store into code or into read-only data.
+test('a store through a segment asks whether it is writable, and nothing else does', () => {
+  const wrong = new Set<string>();
+  let checked = 0;
+  for (const bytes of encodings()) {
+    const insn = decode(Uint8Array.from([0x64, ...bytes]), 0, bytes.length + 1, 32);
+    if (insn === 'truncated' || !insn.operands.some((op) => op.kind === 'mem' && op.seg === S.SEG_FS)) continue;
+    const lift = new StaticLift(KEY32 | S.KEY_FLAT, insn, 0x123);
+    semantics[insn.mnemonic]?.lift(lift, insn);
+    const found = new Map<string, string>();
+    calls(lift.statements, found);
+    // These store only below the stack pointer, or through the flat ES.
+    const isElsewhere = ['push', 'call', 'callf', 'movs'].includes(insn.mnemonic);
+    if (!isElsewhere && stores(lift.statements) && !found.has('segmentCheckWrite')) wrong.add(insn.mnemonic);
+    if (found.has('segmentCheckWrite')) checked++;
+    if (
+      ['mov', 'cmp', 'test', 'push'].includes(insn.mnemonic) &&
+      !stores(lift.statements) &&
+      found.has('segmentCheckWrite')
+    ) {
+      wrong.add(`${insn.mnemonic} without a store`);
+    }
+  }
+  assert.deepEqual([...wrong], []);
+  assert.ok(checked > 1000);
+});
