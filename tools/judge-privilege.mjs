@@ -1,7 +1,10 @@
 // Bare-metal guests against the manual, on Trapeze and on QEMU (test/privilege). The manual's outcome is written down beside
 // each case; where QEMU differs from it, the difference has a name and a reason, or it is a failure.
-//   node tools/judge-privilege.mjs [--only TEXT] [--step N] [--show N] [--no-qemu]
+// --write: also into docs/reference/privilege.md.
+//   node tools/judge-privilege.mjs [--only TEXT] [--step N] [--show N] [--no-qemu] [--write]
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { DIFFERENCES } from '../test/privilege/differences.mjs';
 import { casesOf, describe, explained, missed } from '../test/privilege/judge.mjs';
@@ -13,6 +16,7 @@ const { values: options } = parseArgs({
     step: { type: 'string', default: '1' },
     show: { type: 'string', default: '20' },
     'no-qemu': { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
   },
 });
 
@@ -35,17 +39,44 @@ for (const miss of theirs) {
 }
 for (const miss of unlisted.slice(0, Number(options.show))) console.log(`QEMU: ${describe(miss)}`);
 
+const missesOf = (list, family) => list.filter(({ c }) => c.family === family).length;
 for (const [family, outcomes] of families) {
-  const wrong = (list) => list.filter(({ c }) => c.family === family).length;
-  const qemu = hasQemu ? String(outcomes - wrong(theirs)).padStart(7) : 'skipped';
-  console.log(
-    `${family.padEnd(52)} ${String(outcomes).padStart(6)} outcomes, met by Trapeze ${String(outcomes - wrong(ours)).padStart(6)}, by QEMU ${qemu}`,
-  );
+  const qemu = hasQemu ? String(outcomes - missesOf(theirs, family)).padStart(7) : 'skipped';
+  const met = String(outcomes - missesOf(ours, family)).padStart(6);
+  console.log(`${family.padEnd(52)} ${String(outcomes).padStart(6)} outcomes, met by Trapeze ${met}, by QEMU ${qemu}`);
 }
-for (const [name, times] of listed) {
-  const { why, section } = DIFFERENCES.find((difference) => difference.name === name);
+const differences = [...listed].map(([name, times]) => ({ times, ...DIFFERENCES.find((one) => one.name === name) }));
+for (const { times, name, why, section } of differences) {
   console.log(`QEMU differs ${String(times).padStart(5)} times: ${name}: ${why} (${section})`);
 }
+
+/** What every family has, and every listed difference with its reason. */
+function page() {
+  const rows = [...families].map(([family, outcomes]) => {
+    const section = cases.find((c) => c.family === family)?.section ?? '';
+    return `| ${family} | ${outcomes} | ${outcomes - missesOf(ours, family)} | ${outcomes - missesOf(theirs, family)} | ${section} |`;
+  });
+  const reasons = differences.map(({ times, name, why, section }) => `| ${name} | ${times} | ${why} | ${section} |`);
+  return `# Privilege
+
+What \`npm run judge -- privilege --write\` found: bare-metal guests (\`test/privilege\`) put the processor into a state, let it carry
+out one instruction, and tell which gate it came back through and what it left behind. The outcome that Intel's manual says is
+written down beside each case, as rules of our own, and compared with Trapeze and with QEMU's translator.
+
+| Family | Outcomes | Met by Trapeze | Met by QEMU | Manual |
+| --- | --- | --- | --- | --- |
+${rows.join('\n')}
+
+Where QEMU does something else the manual wins, and the difference has a name:
+
+| Difference | Times | The manual, and QEMU | Section |
+| --- | --- | --- | --- |
+${reasons.join('\n')}
+`;
+}
+if (options.write && hasQemu)
+  writeFileSync(fileURLToPath(new URL('../docs/reference/privilege.md', import.meta.url)), page());
+
 const qemu = hasQemu ? `${cases.length - theirs.length} by QEMU` : 'QEMU is not here';
 console.log(
   `${cases.length} outcomes by the manual, ${cases.length - ours.length} met, ${qemu}, ${listed.size} listed differences, ${ours.length + unlisted.length} unexpected`,

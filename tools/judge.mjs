@@ -104,6 +104,8 @@ function names() {
 /** Program and arguments of a judge, or undefined where its program is missing. */
 function commandOf(name) {
   const given = name === 'parsers' && options.minutes !== undefined ? ['--minutes', options.minutes] : [];
+  // It has a page of its own.
+  if (name === 'privilege' && options.write) given.push('--write');
   const { args = given, named = [] } = JUDGES[name] ?? {};
   const extra = wanted.includes(name) ? named : [];
   const command = /\.mjs$/.test(args[0] ?? '') ? args : [`judge-${name}.mjs`, ...args, ...extra];

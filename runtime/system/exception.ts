@@ -16,9 +16,10 @@ import {
   STATUS_MISS,
   STATUS_SHUTDOWN,
 } from '../../src/x86/state';
-import { FLAG_RF, iopl, isProtected, isVm86, rip } from './cpu';
-import { deliverEvent, HARDWARE, SOFTWARE } from './interrupt';
+import { FLAG_RF, iopl, isProtected, isVm86, rip, status } from './cpu';
+import { deliverEvent, deliverToProgram, HARDWARE, SOFTWARE } from './interrupt';
 import { BP, DB, DF, OVERFLOW, PAGE_FAULT, raiseError, raiseGp0 } from './raise';
+import { hasVme, isRedirected } from './virtual-interrupts';
 
 export { raise, raiseDebug, raiseError } from './raise';
 
@@ -113,9 +114,19 @@ function software(vector: i32, next: u64): i32 {
   return STATUS_MISS;
 }
 
-/** INT n. In virtual-8086 mode (without VME) it needs IOPL 3. */
+/** INT n. In virtual-8086 mode VME may leave it to the program's own handler; else it needs IOPL 3. */
 export function softwareInterrupt(vector: i32, next: u64): i32 {
-  if (isProtected() && isVm86() && iopl() < 3) return raiseGp0();
+  if (isProtected() && isVm86()) {
+    const isOwn = hasVme() ? isRedirected(vector & 255) : 0;
+    if (status() != 0) return status();
+    if (isOwn == 1) {
+      const result = deliverToProgram(vector & 255, next);
+      if (result != 0) return result;
+      count(COUNT_INTERRUPT, vector & 255);
+      return STATUS_MISS;
+    }
+    if (iopl() < 3) return raiseGp0();
+  }
   return software(vector & 255, next);
 }
 

@@ -25,7 +25,7 @@
  *   system calls  syscall(next)  sysret(size)  sysenter()  sysexit(size): status  swapgs(): status
  *   identity      cpuid()  rdtsc()  rdtscp(): status  tscValue(): u64  rdpid(): u64  rdrand(size): u64
  *   ports         checkIoPermission(port, size)  portIn(port, size)  portOut(port, size, value): status  lastIn(): u64
- *   RFLAGS        cli()  sti()  checkPushf()  popf(image: u64, size) K  clac() K  stac() K: status  pushfValue(): u64
+ *   RFLAGS        cli()  sti()  checkPushf(size)  checkPopf(image: u64, size)  popf(image: u64, size) K  clac() K  stac() K: status  pushfValue(): u64
  *   idle, caches  hlt(next)  monitor()  mwait()  rdpmc()  wbinvd()  invlpg(gva: u64)  invpcid(type: u64, gva: u64): status
  *   frames        enter(size, allocation, level): status
  *   x87, SSE      fxsave, fxrstor K, xsave, xsavec, xrstor K(gva: u64, wide)  xgetbv()  xsetbv()  ldmxcsr(value) K: status
@@ -50,7 +50,7 @@ export { iret } from './iret';
 export { updateKey } from './key';
 export { rdmsr, wrmsr } from './msr';
 export { raise, raiseDebug, raiseError } from './raise';
-export { checkPushf, clac, cli, popf, pushfValue, stac, sti } from './rflags-access';
+export { checkPopf, checkPushf, clac, cli, popf, pushfValue, stac, sti } from './rflags-access';
 export {
   arpl,
   checkProtected,

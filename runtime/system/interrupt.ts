@@ -64,6 +64,8 @@ import {
   setSystemFlags,
   status,
   systemFlags,
+  setVm86Segment,
+  FLAG_VIF,
 } from './cpu';
 import { noteHandlerEntry } from './debug';
 import {
@@ -83,6 +85,7 @@ import { mmuIndexImplicit, mmuIndexOf, updateKey, updateKeyCode64 } from './key'
 import { GP, NP, raiseError } from './raise';
 import { commitPointer, openCurrentStack, openStack, push } from './stack';
 import { switchThroughGate } from './task';
+import { imageFromVirtual, ownsFlag } from './virtual-interrupts';
 
 /** What is being delivered: `deliverEvent`'s parameters that every path needs. */
 let eventVector: i32 = 0;
@@ -148,6 +151,25 @@ function deliverReal(): i32 {
   setRealSegment(SEG_CS, entry >> 16);
   setRip((entry & 0xffff) as u64);
   setSystemFlags(systemFlags() & ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF));
+  return 0;
+}
+
+/** INT n of virtual-8086 mode to the handler in the program's own table at linear address 0. */
+export function deliverToProgram(vector: i32, returnAddress: u64): i32 {
+  const entry = readLinear((vector as u64) << 2, 4, mmuIndexOf(3)) as u32;
+  if (status() != 0) return status();
+  const flags = systemFlags();
+  const isOwner = ownsFlag();
+  const image = getRflags();
+  openCurrentStack(mmuIndexOf(3), 0);
+  if (push((isOwner ? image : imageFromVirtual(image)) & 0xffff, 2) != 0) return status();
+  if (push(pushedSelector(SEG_CS), 2) != 0) return status();
+  if (push(returnAddress & 0xffff, 2) != 0) return status();
+  commitPointer();
+  setVm86Segment(SEG_CS, entry >> 16);
+  setRip((entry & 0xffff) as u64);
+  setSystemFlags(flags & ~(FLAG_TF | FLAG_RF | FLAG_NT | (isOwner ? FLAG_IF : FLAG_VIF)));
+  updateKey();
   return 0;
 }
 

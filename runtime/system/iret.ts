@@ -75,6 +75,7 @@ import { mmuIndexOf, updateKey, updateKeyCode64 } from './key';
 import { GP, NP, raiseError, raiseGp0, SS } from './raise';
 import { commitPointer, discard, openCurrentStack, openStack, peek } from './stack';
 import { returnFromTask } from './task';
+import { checkVirtualImage, hasVme, virtualFromImage } from './virtual-interrupts';
 
 /** Replaces the bits of RFLAGS under `mask`; status flags always. RF is kept only where something looks at it. */
 function loadFlags(image: u64, mask: u64): void {
@@ -112,7 +113,10 @@ function flagMask(size: i32, level: i32): u64 {
 
 export function iret(size: i32): i32 {
   if (!isProtected()) return iretReal(size, FLAG_IF | FLAG_IOPL);
-  if (isVm86()) return iopl() == 3 ? iretReal(size, FLAG_IF) : raiseGp0();
+  if (isVm86()) {
+    if (iopl() == 3) return iretReal(size, FLAG_IF);
+    return hasVme() && size == 2 ? iretReal(size, FLAG_VIF) : raiseGp0();
+  }
   if (systemFlags() & FLAG_NT) return isLong() ? raiseGp0() : returnFromTask(afterIret());
   return iretProtected(size);
 }
@@ -134,8 +138,13 @@ function iretReal(size: i32, extra: u64): i32 {
   if (status() != 0) return status();
   const selector = peek(size, 2) as u32;
   if (status() != 0) return status();
-  const image = peek(size * 2, size);
+  let image = peek(size * 2, size);
   if (status() != 0) return status();
+  if (extra == FLAG_VIF) {
+    const refused = checkVirtualImage(image, size);
+    if (refused != 0) return refused;
+    image = virtualFromImage(image);
+  }
   if (offset > (limitOf(SEG_CS) as u64)) return raiseGp0();
   discard(size * 3);
   commitPointer();

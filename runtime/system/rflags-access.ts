@@ -12,6 +12,7 @@ import {
   FLAG_NT,
   FLAG_RF,
   FLAG_TF,
+  FLAG_VIF,
   FLAG_VM,
   iopl,
   isProtected,
@@ -22,6 +23,7 @@ import {
 import { getRflags, setFlags } from './flags';
 import { updateFlagsKey } from './key';
 import { raise, raiseGp0, UD } from './raise';
+import { checkVirtualImage, hasVme, isFlagVirtual, putVirtualFlag, virtualFromImage } from './virtual-interrupts';
 
 /** May IF be changed here? Real mode always; else CPL (3 in virtual-8086 mode) must not exceed IOPL. */
 function controlsInterrupts(): boolean {
@@ -29,23 +31,28 @@ function controlsInterrupts(): boolean {
 }
 
 export function cli(): i32 {
-  if (!controlsInterrupts()) return raiseGp0();
+  if (!controlsInterrupts()) return isFlagVirtual() ? putVirtualFlag(false) : raiseGp0();
   setSystemFlags(systemFlags() & ~FLAG_IF);
   return 0;
 }
 
 /** STI: interrupts stay held off for one more instruction if they were off. */
 export function sti(): i32 {
-  if (!controlsInterrupts()) return raiseGp0();
+  if (!controlsInterrupts()) return isFlagVirtual() ? putVirtualFlag(true) : raiseGp0();
   const flags = systemFlags();
   if ((flags & FLAG_IF) == 0) store<i32>(CPU_BASE + INTERRUPT_SHADOW, 1);
   setSystemFlags(flags | FLAG_IF);
   return 0;
 }
 
-/** PUSHF in virtual-8086 mode needs IOPL 3. 0 or a status; the value is `pushfValue()`. */
-export function checkPushf(): i32 {
-  return isVm86() && iopl() < 3 ? raiseGp0() : 0;
+/** PUSHF and POPF in virtual-8086 mode need IOPL 3, or VME and 16 bits. 0 or a status. */
+export function checkPushf(size: i32): i32 {
+  return isVm86() && iopl() < 3 && !(hasVme() && size == 2) ? raiseGp0() : 0;
+}
+
+/** What POPF takes from the stack in virtual-8086 mode. 0 or a status. */
+export function checkPopf(image: u64, size: i32): i32 {
+  return isVm86() && iopl() < 3 ? checkVirtualImage(image, size) : 0;
 }
 
 /** RFLAGS as PUSHF stores it: RF and VM read as zero. */
@@ -58,9 +65,14 @@ export function pushfValue(): u64 {
  * have become possible (no shadow).
  */
 export function popf(image: u64, size: i32): i32 {
-  const isVirtual = isVm86();
-  if (isVirtual && iopl() < 3) return raiseGp0();
+  const isVirtual = isVm86() && iopl() < 3;
   let mask = FLAG_TF | FLAG_DF | FLAG_NT;
+  if (isVirtual) {
+    const refused = checkVirtualImage(image, size);
+    if (refused != 0) return refused;
+    image = virtualFromImage(image);
+    mask |= FLAG_VIF;
+  }
   if (size != 2) mask |= FLAG_AC | FLAG_ID;
   if (controlsInterrupts()) mask |= FLAG_IF;
   if (cpl() == 0) mask |= FLAG_IOPL;

@@ -85,6 +85,11 @@ const system: Record<string, Routine> = {
   invpcid: acts('i64', 'i64'),
   /** image, operand size */
   popf: acts('i64', 'i32'),
+  cli: acts(),
+  /** operand size */
+  checkPushf: acts('i32'),
+  /** image, operand size */
+  checkPopf: acts('i64', 'i32'),
   sti: acts(),
   clac: acts(),
   stac: acts(),

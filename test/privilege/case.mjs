@@ -44,7 +44,7 @@ export function makeCase(given) {
   const { family, name, section, expect, cpl = 0, code, descriptors = {}, registers = {}, segments = {} } = given;
   const { flags = 0, writes = [], stack = [], vm = false } = given;
   const at = given.at ?? (cpl === 3 ? L.CODE : L.SYSTEM_CODE);
-  const all = [...writes, ...writeBytes(at, [...code, 0xcd, L.DONE])];
+  const all = [...writes, ...writeBytes(at, [...code, ...(given.end ?? [0xcd, L.DONE])])];
   for (const [selector, values] of Object.entries(descriptors)) {
     all.push(...writeDwords((selector & 4 ? L.LDT : L.GDT) + (selector & 0xfff8), values));
   }

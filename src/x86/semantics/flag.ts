@@ -1,5 +1,5 @@
 /** Single flags. Intel SDM Vol. 2, "CLC", "STC", "CMC", "CLD", "STD", "CLI", "STI". */
-import { type Definition, type Definitions, define, defineEnd, FLAG, type Lift, VECTOR } from '../lift.js';
+import { type Definition, type Definitions, define, defineEnd, FLAG, type Lift } from '../lift.js';
 import * as S from '../state.js';
 
 const RFLAGS_IF = 0x200;
@@ -19,16 +19,16 @@ function setSystemFlag(b: Lift, mask: number, isSet: boolean): void {
   b.setState(S.RFLAGS, 4, isSet ? b.or(flags, b.i32(mask)) : b.and(flags, b.i32(~mask)));
 }
 
-/** CPL above IOPL: #GP(0). In virtual-8086 mode CPL is 3. @deviation CR4.VME and CR4.PVI are not offered. */
-function requireIopl(b: Lift): void {
-  const iopl = b.and(b.shru(b.state(S.RFLAGS, 4), b.i32(12)), b.i32(3));
-  b.raiseIf(b.gtu(b.state(S.CPL, 4), iopl), VECTOR.GP, 0);
-}
-
-/** Interrupts that become pending are looked for where blocks end: nothing to do here. */
+/**
+ * Interrupts that become pending are looked for where blocks end: nothing to do here. Where CPL exceeds IOPL the routine raises
+ * #GP(0) or, under CR4.VME and CR4.PVI, clears VIF.
+ */
 const cli = define((b) => {
-  requireIopl(b);
-  setSystemFlag(b, RFLAGS_IF, false);
+  const iopl = b.and(b.shru(b.state(S.RFLAGS, 4), b.i32(12)), b.i32(3));
+  const isDenied = b.now(b.gtu(b.state(S.CPL, 4), iopl));
+  b.ifThen(isDenied, () => b.routine('cli'));
+  const kept = b.or(b.i32(~RFLAGS_IF), b.shl(isDenied, b.i32(9)));
+  b.setState(S.RFLAGS, 4, b.and(b.now(b.state(S.RFLAGS, 4)), kept));
 });
 
 /** Interrupts stay off for one more instruction if they were off: the routine sees to it. */

@@ -9,7 +9,6 @@ import {
   GPR_INDEX,
   type Lift,
   type OperandSize,
-  VECTOR,
 } from '../lift.js';
 import * as S from '../state.js';
 import { endSegmentLoad, selectorOf } from './move.js';
@@ -18,6 +17,8 @@ import { isFile, operand, sizeOf } from './shape.js';
 const { rbp } = GPR_INDEX;
 const RFLAGS_RF = 0x10000;
 const RFLAGS_VM = 0x20000;
+const RFLAGS_IOPL = 0x3000;
+const [IF_BIT, VIF_BIT] = [9, 19];
 
 /** Linear address of `size` bytes at stack offset `offset` (i64), which wraps at the stack's width. */
 function stackLinear(b: Lift, offset: Value, size: number): Value {
@@ -91,17 +92,25 @@ function popAll(size: 2 | 4): Definition {
   });
 }
 
-/** In virtual-8086 mode PUSHF and POPF need IOPL 3. @deviation CR4.VME is not offered, so there is no other way. */
-function requireIopl3InVm86(b: Lift): void {
-  if ((b.key & S.KEY_VM86) === 0) return;
-  const iopl = b.and(b.state(S.RFLAGS, 4), b.i32(0x3000));
-  b.raiseIf(b.ne(iopl, b.i32(0x3000)), VECTOR.GP, 0);
+/** In virtual-8086 mode: IOPL is below 3, where PUSHF and POPF need CR4.VME and work on VIF. */
+const lacksIopl = (b: Lift): Value => b.ne(b.and(b.state(S.RFLAGS, 4), b.i32(RFLAGS_IOPL)), b.i32(RFLAGS_IOPL));
+const isVm86 = (b: Lift): boolean => (b.key & S.KEY_VM86) !== 0;
+
+/** The flags as such a program sees them: VIF as IF, IOPL as 3. */
+function virtualImage(b: Lift, flags: Value): Value {
+  const flag = b.and(b.shru(flags, b.i32(VIF_BIT - IF_BIT)), b.i32(1 << IF_BIT));
+  return b.or(b.and(flags, b.i32(~(1 << IF_BIT))), b.or(flag, b.i32(RFLAGS_IOPL)));
 }
 
 function pushFlags(size: 2 | 4 | 8): Definition {
   return define((b) => {
-    requireIopl3InVm86(b);
-    const rest = b.and(b.state(S.RFLAGS, 4), b.i32(~(RFLAGS_RF | RFLAGS_VM)));
+    let rest = b.and(b.state(S.RFLAGS, 4), b.i32(~(RFLAGS_RF | RFLAGS_VM)));
+    if (isVm86(b)) {
+      const isVirtual = b.now(lacksIopl(b));
+      b.ifThen(isVirtual, () => b.routine('checkPushf', b.i32(size)));
+      const flags = b.now(rest);
+      rest = b.select(isVirtual, virtualImage(b, flags), flags);
+    }
     const image = b.or(b.flagsWord(), rest);
     b.pushValue(b.resize(image, 4, size), size);
   });
@@ -110,8 +119,10 @@ function pushFlags(size: 2 | 4 | 8): Definition {
 /** What may change depends on the privilege level: a routine, after which interrupts may be possible. */
 function popFlags(size: 2 | 4 | 8): Definition {
   return defineEnd((b) => {
-    requireIopl3InVm86(b);
-    const image = b.resize(b.stackTop(size), size, 8);
+    const isVirtual = isVm86(b) ? b.now(lacksIopl(b)) : undefined;
+    if (isVirtual !== undefined) b.ifThen(isVirtual, () => b.routine('checkPushf', b.i32(size)));
+    const image = b.now(b.resize(b.stackTop(size), size, 8));
+    if (isVirtual !== undefined) b.ifThen(isVirtual, () => b.routine('checkPopf', image, b.i32(size)));
     b.dropStack(size);
     b.routineEnds('popf', image, b.i32(size));
   });

@@ -42,7 +42,6 @@ const ANY_SUBLEAF = 0xffffffff;
 
 /** Why a feature of the manual is not offered. `trapeze inspect cpu` prints it. */
 export const WITHHELD_FEATURES: Readonly<Record<string, string>> = {
-  vme: 'virtual-8086 mode runs without the interrupt redirection extensions; CR4.VME and CR4.PVI are reserved',
   pse36: 'guest RAM ends below 4 GiB',
   pn: 'no processor has it any more',
   dts: 'no branch or event records are written',
