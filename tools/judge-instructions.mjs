@@ -72,6 +72,11 @@ for (const mode of modes) {
   }
 }
 
+console.log(
+  'without an outside judge here: virtual-8086 mode, which a 64-bit kernel does not offer (vm86 answers ENOSYS), and real ' +
+    'mode; their judge is QEMU (npm run judge -- system)',
+);
+
 const totals = modes.map((mode) => judge.counts(mode));
 const sum = (field) => totals.reduce((total, counts) => total + counts[field], 0);
 if (options.write) {

@@ -36,6 +36,7 @@ const JUDGES = {
   },
   instructions: {
     what: "every user-mode instruction form in 64-, 32- and 16-bit code, faults included, against the host's processor",
+    args: ['--count', '1200000'],
   },
   integer: { what: "integer instructions, flags included, against the host's processor", args: ['--count', '200000'] },
   float: {
@@ -53,8 +54,8 @@ const JUDGES = {
     args: ['--count', '40000'],
   },
   programs: {
-    what: 'interpreter and translator against the slow evaluator: programs with loops and faults',
-    args: ['judge-evaluators.mjs', '--programs', '--count', '5000'],
+    what: 'interpreter and translator against the slow evaluator: programs with loops and faults, in every mode',
+    args: ['judge-evaluators.mjs', '--programs', '--instructions', '10000000', '--seed', '2026'],
   },
   ring3: {
     what: "user-mode instructions, exact faults included, against the host's processor as a guest under KVM",

@@ -62,6 +62,14 @@ function signOperation(name: string, bits: number, a: bigint, b: bigint): bigint
   return name === 'copysign' ? (a & ~sign) | (b & sign) : undefined;
 }
 
+/** A 64-bit integer that a number holds exactly, except for bits that only tell a later rounding to single that they are there. */
+function roundedOnce(v: bigint): number {
+  const magnitude = v < 0n ? -v : v;
+  const sticky = (magnitude & 0x7ffn) === 0n ? 0n : 1n;
+  const kept = magnitude < 1n << 53n ? Number(magnitude) : Number((magnitude >> 11n) | sticky) * 2048;
+  return v < 0n ? -kept : kept;
+}
+
 /** Conversions by full name: from the bits of the input to the bits of the result. */
 const conversions: Record<string, (a: bigint) => bigint> = {
   'f64.promote_f32': (a) => toBits('f64', toNumber('f32', a)),
@@ -72,6 +80,7 @@ const conversions: Record<string, (a: bigint) => bigint> = {
   'f64.convert_i64_u': (a) => toBits('f64', Number(a)),
   'f32.convert_i32_s': (a) => toBits('f32', Number(BigInt.asIntN(32, a))),
   'f32.convert_i32_u': (a) => toBits('f32', Number(a)),
+  'f32.convert_i64_s': (a) => toBits('f32', roundedOnce(BigInt.asIntN(64, a))),
   'f64.reinterpret_i64': (a) => a,
   'i64.reinterpret_f64': (a) => a,
   'f32.reinterpret_i32': (a) => a,
