@@ -117,6 +117,9 @@ export class BlockCache {
     return this.byId.get(this.i32[(header + R.HEADER_BLOCK) >> 2] as number);
   }
 
+  heat(block: Block): number {
+    return this.i32[(block.header + R.HEADER_HEAT) >> 2] as number;
+  }
   /** Page offsets of the blocks of a page and mode entered `least` times and more, each followed by how often. */
   heatOf(page: number, key: number, least: number): number[] {
     const out: number[] = [];

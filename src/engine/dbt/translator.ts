@@ -17,7 +17,7 @@ const HOT_TO_WARM = 40;
 /** To make a region again costs as much as its size: a block that wants it must be worth it. */
 const HOT_TO_PATIENCE = 40;
 /** Hot blocks of one request at most. */
-const BATCH = 48;
+const BATCH = 12;
 /** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
 const ROOM = 65536;
 const LOW_ROOM = 32768;
@@ -94,7 +94,7 @@ export class Translator {
   private submit(): void {
     const hot: HotBlock[] = [];
     const pages: PageHeat[] = [];
-    for (const block of this.queue.splice(0, BATCH)) {
+    for (const block of this.hottest()) {
       if (!this.cache.isAlive(block) || this.cache.isTranslated(block)) continue;
       const { gpa, key } = block;
       const found = this.cache.regionAt(gpa, key);
@@ -114,6 +114,12 @@ export class Translator {
     this.compiler.submit({ epoch, hot, pages, room: at === 0 ? undefined : { at, bytes: ROOM } });
     // A compiler of this thread is done now.
     this.collect();
+  }
+
+  /** Takes the next blocks of the queue: what ran most since it came there is a loop that waits. */
+  private hottest(): Block[] {
+    if (this.queue.length > BATCH) this.queue.sort((a, b) => this.cache.heat(b) - this.cache.heat(a));
+    return this.queue.splice(0, BATCH);
   }
 
   private collect(): void {
