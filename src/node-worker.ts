@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
 import { type CompilerAnswer, CompilerThread } from './engine/dbt/compiler-thread.js';
+import { commonHandlers } from './engine/dbt/interpreter.js';
 import { loadSystem } from './engine/kvm/node/libc.js';
 import type { StartMessage } from './machine/protocol.js';
 import { runMachine } from './machine-worker.js';
@@ -51,6 +52,12 @@ function startCompiler(memory: WebAssembly.Memory): CompilerThread {
     () => void worker.terminate(),
   );
 }
+
+// The optimizing compiler takes a tenth of a second for the handlers of the interpreter, which then runs a guest's first
+// instructions three times as fast. What other threads compile in this moment comes late and fast, too.
+setFlagsFromString('--no-liftoff');
+commonHandlers();
+setFlagsFromString('--liftoff');
 
 const port = parentPort;
 if (port === null) throw new Error('node-worker.js runs as a worker thread');

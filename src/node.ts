@@ -31,7 +31,22 @@ function loadRuntime(): Promise<WebAssembly.Module> {
   return runtime;
 }
 
+/** A thread for the next machine, started ahead. */
+let ahead: VcpuThread | undefined;
+
+/** Starts what every machine needs: for who knows that one comes and has yet to read its guest. */
+export function prepare(): void {
+  void loadRuntime();
+  ahead ??= start();
+}
+
 function spawn(): VcpuThread {
+  const thread = ahead ?? start();
+  ahead = undefined;
+  return thread;
+}
+
+function start(): VcpuThread {
   const lease = createLeaseBuffer();
   const worker = new Worker(new URL('./node-worker.js', import.meta.url), {
     workerData: { lease },

@@ -1,7 +1,7 @@
 /** Host files the command reads and writes, with errors that say which one and why. */
 import { closeSync, openSync, statSync, writeSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { HostFileError } from '../base/errors.js';
+import { readShared } from '../image/node/shared-file.js';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
@@ -31,27 +31,10 @@ export async function readGuestFile(path: string, option: string): Promise<Uint8
         `${option} ${path}: the file has ${status.size} bytes and no guest has more than 3 GiB of memory`,
       );
     }
-    return await readShared(path, status.size);
+    return await readShared(path);
   } catch (cause) {
     if (cause instanceof HostFileError) throw cause;
     throw new HostFileError(`${option} ${path} cannot be read: ${reasonOf(cause)}; check the path`, { cause });
-  }
-}
-
-/** Into memory that the vCPU thread shares: nothing of it is copied on the way there. */
-async function readShared(path: string, size: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(new SharedArrayBuffer(size));
-  const file = await open(path);
-  try {
-    let length = 0;
-    while (length < size) {
-      const { bytesRead } = await file.read(bytes, length, size - length);
-      if (bytesRead === 0) break;
-      length += bytesRead;
-    }
-    return bytes.subarray(0, length);
-  } finally {
-    await file.close();
   }
 }
 

@@ -14,6 +14,8 @@ export interface TranslationReport {
 
 export interface Product {
   readonly Machine: MachineConstructor;
+  /** Starts what every machine needs, while its guest is read. */
+  prepare(): void;
   /** Loads the guest as for a run and translates the code at a linear address under the initial paging. */
   inspectTranslation(options: MachineOptions, address: bigint): Promise<TranslationReport>;
   inspectEngines(): EnginesReport;

@@ -77,6 +77,7 @@ async function command(args: readonly string[], script: Script = () => ({})) {
     environment: { TERM: 'xterm' },
     product: async () => ({
       Machine: FakeMachine,
+      prepare() {},
       inspectTranslation: async () => ({ assembly: 'nop', ir: 'ir', wasm: '(func)' }),
     }),
   } as unknown as CommandHost;
@@ -182,7 +183,11 @@ test('piped input goes to the guest', async () => {
     }
   }
   FakeMachine.script = () => ({});
-  const host = { ...streams, environment: {}, product: async () => ({ Machine: Waiting }) } as unknown as CommandHost;
+  const host = {
+    ...streams,
+    environment: {},
+    product: async () => ({ Machine: Waiting, prepare() {} }),
+  } as unknown as CommandHost;
   await runCommand(['run', '--kernel', kernel], '0', host);
   assert.deepEqual(FakeMachine.last?.written, ['\u0001x']);
 });
@@ -203,7 +208,11 @@ test('--save writes the machine when it is ended from outside', async () => {
         return { reason: 'closed', exitCode: 0, statistics: {} };
       }
     }
-    const host = { ...streams, environment: {}, product: async () => ({ Machine: Endless }) } as unknown as CommandHost;
+    const host = {
+      ...streams,
+      environment: {},
+      product: async () => ({ Machine: Endless, prepare() {} }),
+    } as unknown as CommandHost;
     const code = await runCommand(['run', '--kernel', kernel, '--save', state, '--json', ...args], '0', host);
     assert.equal(code, exitCode);
     assert.equal(readFileSync(state, 'utf8'), 'state');

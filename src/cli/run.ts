@@ -47,10 +47,15 @@ const SIGPIPE_EXIT_CODE = 141;
 /** Makes the machine; the size of the terminal it is shown on, if it is. */
 type Maker = (product: Product, size: TerminalSize | undefined) => Promise<Machine>;
 
-export async function run(options: RunOptions, host: CommandHost): Promise<number> {
-  const { title, make } = await open(options, host);
-  const file = options.save === undefined ? undefined : new StateFile(options.save);
+async function prepared(host: CommandHost): Promise<Product> {
   const product = await host.product();
+  product.prepare();
+  return product;
+}
+
+export async function run(options: RunOptions, host: CommandHost): Promise<number> {
+  const [product, { title, make }] = await Promise.all([prepared(host), open(options, host)]);
+  const file = options.save === undefined ? undefined : new StateFile(options.save);
   const sinks = new Sinks();
   let machine: Machine | undefined;
   let signalled: number | undefined;

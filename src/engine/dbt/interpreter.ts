@@ -9,6 +9,7 @@ import type { Insn } from '../../x86/insn.js';
 import { NO_REGISTER, SEG } from '../../x86/insn.js';
 import { semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
+import { COMMON_FORMS_64 } from './common-forms.js';
 import { HandlerLowering, type HandlerTypes } from './handler.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports } from './imports.js';
 
@@ -57,33 +58,29 @@ export class Interpreter {
   readonly undefinedMnemonics = new Set<string>();
   modules = 0;
   private readonly imports: RuntimeImports;
-  private readonly forms = new Map<string, number>();
+  private readonly forms: Map<string, number>;
   private pending: PendingForm[] = [];
-  private nextForm = FIRST_FORM;
+  private nextForm: number;
 
   constructor(imports: RuntimeImports) {
     this.imports = imports;
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE });
-    const specials: readonly ((l: HandlerLowering) => FunctionBody)[] = [
-      (l) => l.invalid(),
-      (l) => l.header(),
-      (l) => l.close(),
-      (l) => l.finder(),
-      (l) => l.enter(),
+    const key = S.KEY_CODE64;
+    const specials: readonly HandlerBody[] = [
+      { key, lower: (l) => l.invalid() },
+      { key, lower: (l) => l.header() },
+      { key, lower: (l) => l.close() },
+      { key, lower: (l) => l.finder() },
+      { key, lower: (l) => l.enter() },
     ];
-    const exports = this.compile(specials, HANDLER_INVALID, S.KEY_CODE64, specials.length - 1);
+    const bytes = tableModule(specials, HANDLER_INVALID, specials.length - 1);
+    const exports = imports.instantiate(new WebAssembly.Module(bytes), this.table);
     this.enter = exports['enter'] as (record: number) => number;
-  }
-
-  /** Makes the handlers of the encodings (hexadecimal, separated by spaces) for 64-bit code in one module. */
-  preload(encodings: string): void {
-    const key = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
-    for (const text of encodings.split(' ')) {
-      const bytes = Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
-      const insn = decode(bytes, 0, bytes.length, 64);
-      if (insn !== 'truncated') this.handler(insn, key);
-    }
-    this.flush();
+    const { module, forms } = commonHandlers();
+    imports.instantiate(module, this.table);
+    this.forms = new Map(forms);
+    this.nextForm = FIRST_FORM + forms.size;
+    this.modules = 2;
   }
 
   get formCount(): number {
@@ -105,18 +102,14 @@ export class Interpreter {
   /** Table index of the handler of an instruction; it exists after the next `flush`. */
   handler(insn: Insn, key: number): number {
     const modes = key & modesOf(insn);
-    let form = formKey(insn) + '|' + modes;
-    for (const op of insn.operands) {
-      if (op.kind === 'mem') form += (op.index !== NO_REGISTER ? 'x' : 'm') + op.seg;
-      // The handler names the segment; ES CS SS DS are alike where they are flat.
-      if (op.kind === 'mem' && (op.seg >= SEG.fs || (modes & (S.KEY_FLAT | S.KEY_CODE64)) === 0)) form += `s${op.seg}`;
-    }
+    const form = formOf(insn, modes);
     let index = this.forms.get(form);
     if (index === undefined) {
       index = this.nextForm++;
       if (index >= FIRST_REGION) throw new Error('more instruction forms than the handler table holds');
       this.forms.set(form, index);
       this.pending.push({ index, insn, key: modes });
+      if (semantics[insn.mnemonic] === undefined) this.undefinedMnemonics.add(insn.mnemonic);
     }
     return index;
   }
@@ -124,38 +117,79 @@ export class Interpreter {
   /** Compiles the forms asked for since the last call. */
   flush(): void {
     if (this.pending.length === 0) return;
-    const first = (this.pending[0] as PendingForm).index;
-    const bodies = this.pending.map(({ insn }) => (l: HandlerLowering): FunctionBody => {
-      let definition = semantics[insn.mnemonic];
-      if (definition === undefined) {
-        this.undefinedMnemonics.add(insn.mnemonic);
-        definition = semantics['ud'] as NonNullable<typeof definition>;
-      }
-      return l.instruction(insn, definition);
-    });
-    const keys = this.pending.map((p) => p.key);
+    const bytes = moduleOf(this.pending);
     this.pending = [];
-    this.compile(bodies, first, keys, bodies.length);
-  }
-
-  private compile(
-    bodies: readonly ((l: HandlerLowering) => FunctionBody)[],
-    first: number,
-    key: number | readonly number[],
-    inTable: number,
-  ): WebAssembly.Exports {
-    const module = new ModuleBuilder();
-    const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
-    declareMemory(module);
-    module.importTable('env', 'table', TABLE_SIZE);
-    const functions = importedFunctions(module);
-    const lowered = bodies.map((body, n) =>
-      body(new HandlerLowering(functions, types, typeof key === 'number' ? key : (key[n] as number))),
-    );
-    const indexes = lowered.map((f) => module.addFunction(f));
-    module.elementsAt(first, indexes.slice(0, inTable));
-    if (indexes.length > inTable) module.export('enter', indexes[inTable] as number);
     this.modules++;
-    return this.imports.instantiate(new WebAssembly.Module(module.finish()), this.table);
+    this.imports.instantiate(new WebAssembly.Module(bytes), this.table);
   }
+}
+
+/** What distinguishes handlers. */
+function formOf(insn: Insn, modes: number): string {
+  let form = formKey(insn) + '|' + modes;
+  for (const op of insn.operands) {
+    if (op.kind !== 'mem') continue;
+    form += (op.index !== NO_REGISTER ? 'x' : 'm') + op.seg;
+    // The handler names the segment; ES CS SS DS are alike where they are flat.
+    if (op.seg >= SEG.fs || (modes & (S.KEY_FLAT | S.KEY_CODE64)) === 0) form += `s${op.seg}`;
+  }
+  return form;
+}
+
+/** The module that puts the handlers of forms, numbered in sequence, into the table it imports. */
+function moduleOf(forms: readonly PendingForm[]): Uint8Array<ArrayBuffer> {
+  const bodies = forms.map(({ insn, key }): HandlerBody => {
+    const definition = semantics[insn.mnemonic] ?? semantics['ud'];
+    if (definition === undefined) throw new Error('no definition of ud');
+    return { key, lower: (l) => l.instruction(insn, definition) };
+  });
+  return tableModule(bodies, (forms[0] as PendingForm).index, bodies.length);
+}
+
+interface HandlerBody {
+  readonly key: number;
+  readonly lower: (l: HandlerLowering) => FunctionBody;
+}
+
+/** The first `inTable` bodies go into the table from `first` on; what follows is the way in. */
+function tableModule(bodies: readonly HandlerBody[], first: number, inTable: number): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
+  declareMemory(module);
+  module.importTable('env', 'table', TABLE_SIZE);
+  const functions = importedFunctions(module);
+  const lowered = bodies.map(({ key, lower }) => lower(new HandlerLowering(functions, types, key)));
+  const indexes = lowered.map((f) => module.addFunction(f));
+  module.elementsAt(first, indexes.slice(0, inTable));
+  if (indexes.length > inTable) module.export('enter', indexes[inTable] as number);
+  return module.finish();
+}
+
+// ---- what every interpreter begins with ----
+
+interface CommonHandlers {
+  readonly module: WebAssembly.Module;
+  readonly forms: ReadonlyMap<string, number>;
+}
+let common: CommonHandlers | undefined;
+
+/** Handlers of what 64-bit code mostly uses, made once in a thread: at the first call, or before there is an interpreter. */
+export function commonHandlers(): CommonHandlers {
+  if (common !== undefined) return common;
+  const key = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
+  const forms = new Map<string, number>();
+  const pending: PendingForm[] = [];
+  for (const text of COMMON_FORMS_64.split(' ')) {
+    const bytes = Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+    const insn = decode(bytes, 0, bytes.length, 64);
+    if (insn === 'truncated') continue;
+    const modes = key & modesOf(insn);
+    const form = formOf(insn, modes);
+    if (forms.has(form)) continue;
+    const index = FIRST_FORM + pending.length;
+    forms.set(form, index);
+    pending.push({ index, insn, key: modes });
+  }
+  common = { module: new WebAssembly.Module(moduleOf(pending)), forms };
+  return common;
 }

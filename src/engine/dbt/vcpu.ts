@@ -8,7 +8,6 @@ import type { Insn } from '../../x86/insn.js';
 import * as S from '../../x86/state.js';
 import type { AccessSize, CpuState, SteppingVcpu, VmEntry, VmExit } from '../engine.js';
 import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
-import { COMMON_FORMS_64 } from './common-forms.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
 import { explain, type TranslationReport } from './explain.js';
 import { RuntimeImports } from './imports.js';
@@ -124,7 +123,6 @@ export class DbtVcpu implements SteppingVcpu {
     this.view = new DataView(memory.buffer);
     const imports = new RuntimeImports(memory, runtime);
     this.interpreter = new Interpreter(imports);
-    this.interpreter.preload(COMMON_FORMS_64);
     imports.provide('enter', this.interpreter.enter);
     this.cache = new BlockCache(memory, this.interpreter, this.runtime);
     this.translator = new Translator(imports, this.interpreter.table, this.cache, compiler, options.hotThreshold);

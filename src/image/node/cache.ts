@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:f
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { HostFileError, ImageSourceError } from '../../base/errors.js';
+import { readShared } from './shared-file.js';
 
 export interface CachedFile {
   readonly name: string;
@@ -67,7 +68,7 @@ export class ImageCache {
   async read(record: ImageRecord, name: string): Promise<Uint8Array> {
     const path = this.path(record, name);
     const expected = record.files.find((file) => file.name === name);
-    const bytes = await readFile(path).catch(() => undefined);
+    const bytes = await readShared(path).catch(() => undefined);
     if (expected !== undefined && bytes !== undefined && sha256(bytes) === expected.sha256) return bytes;
     throw new ImageSourceError(
       `${path} is missing or damaged; run "trapeze image remove ${record.name}" and "trapeze image pull ${record.name}"`,
