@@ -90,12 +90,14 @@ const check = (isRight, what) => {
   if (!isRight) wrong++;
   console.log(`${isRight ? 'right' : 'WRONG'} after ${seconds()} s: ${what}`);
 };
-check(await says(/[#$] $/), 'the shell is there');
+// busybox asks where the cursor is.
+const PROMPT = '# (\\x1b\\[6n)?$';
+check(await says(new RegExp(PROMPT)), 'the shell is there');
 for (const [command, answer] of COMMANDS) {
   if (result !== undefined) break;
   text = '';
   machine.write(Buffer.from(`${command}\r`));
-  check(await says(new RegExp(`\\n${answer}\\r?\\n[^]*[#$] $`)), command);
+  check(await says(new RegExp(`\\n${answer}\\r?\\n[^]*${PROMPT}`)), command);
 }
 if (result === undefined) machine.write(Buffer.from('poweroff -f\r'));
 await ended.catch(() => undefined);

@@ -34,7 +34,6 @@ export const IOCTL = {
   SET_SIGNAL_MASK: 0x4004ae8b,
   NMI: 0xae9a,
   SET_GUEST_DEBUG: 0x4048ae9b,
-  TRANSLATE: 0xc018ae85,
   GET_LAPIC: 0x8400ae8e,
   SET_LAPIC: 0x4400ae8f,
   GET_MP_STATE: 0x8004ae98,

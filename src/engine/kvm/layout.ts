@@ -139,5 +139,3 @@ export const ROUTING_ENTRY_SIZE = 48;
 /** struct kvm_guest_debug: control u32, padding, DR0 to DR7 u64. */
 export const GUEST_DEBUG_SIZE = 72;
 export const GUEST_DEBUG_REGISTERS = 8;
-/** struct kvm_translation: linear address u64, physical address u64, valid u8, and more. */
-export const TRANSLATION_SIZE = 24;

@@ -21,6 +21,8 @@ const EFER_SCE = 1n;
 /** KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP; DR7: breakpoint 0, global, at instructions. */
 const DEBUG_BREAKPOINT = 0x20001;
 const DR7_BREAKPOINT = 0x402n;
+/** Page table entries. SDM Vol. 3A, "4-Level Paging". */
+const [PRESENT, LARGE, FRAME] = [1n, 0x80n, 0x000ffffffffff000n];
 /** 64-bit code and data of ring 0 as SYSCALL loads them: type, DPL, DB, L. */
 const [CODE, DATA] = [11, 3];
 const [RSP_PLACE, RCX_PLACE] = [6, 2];
@@ -97,16 +99,23 @@ export class SyscallRepair {
     R.writeSegment(this.view, at, { base: 0n, limit: 0xffffffff, attributes, selector });
   }
 
-  /** Guest memory at a linear address, within one page; undefined where it is not mapped. */
+  /** Guest memory at a linear address, within one page and whoever may read it; undefined where it is not mapped. */
   private peek(linear: bigint, length: number): DataView | undefined {
+    const { ram } = this;
     if (Number(linear & 0xfffn) + length > 0x1000) return undefined;
-    const translation = new BigUint64Array(L.TRANSLATION_SIZE / 8);
-    translation[0] = BigInt.asUintN(64, linear);
-    const bytes = new Uint8Array(translation.buffer);
-    if (this.system.ioctlData(this.fd, K.IOCTL.TRANSLATE, bytes) < 0 || (translation[2] & 255n) === 0n)
-      return undefined;
-    const gpa = translation[1];
-    if (gpa + BigInt(length) > BigInt(this.ram.byteLength)) return undefined;
-    return new DataView(this.ram.buffer, this.ram.byteOffset + Number(gpa), length);
+    let entry = this.view.getBigUint64(L.RUN.SREGS + L.SREGS.CR3, true);
+    for (let shift = 39n; shift >= 12n; shift -= 9n) {
+      const at = (entry & FRAME) + ((linear >> shift) & 511n) * 8n;
+      if (at + 8n > BigInt(ram.byteLength)) return undefined;
+      entry = ram.getBigUint64(Number(at), true);
+      if ((entry & PRESENT) === 0n) return undefined;
+      const isLast = shift === 12n || (shift < 39n && (entry & LARGE) !== 0n);
+      if (!isLast) continue;
+      const inside = (1n << shift) - 1n;
+      const gpa = (entry & FRAME & ~inside) | (linear & inside);
+      if (gpa + BigInt(length) > BigInt(ram.byteLength)) return undefined;
+      return new DataView(ram.buffer, ram.byteOffset + Number(gpa), length);
+    }
+    return undefined;
   }
 }
