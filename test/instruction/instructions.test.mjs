@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formsOf } from './forms.mjs';
 import { Judge } from './judge.mjs';
-import { MODES } from './layout.mjs';
+import { MODES, REAL, VIRTUAL } from './layout.mjs';
 
 const judges = { interpreter: new Judge({ hotThreshold: 0 }), translator: new Judge({ hotThreshold: 1 }) };
 const skip = judges.interpreter.reason ?? false;
@@ -21,6 +21,8 @@ for (const mode of Object.values(MODES)) {
     judge.run(mode, formsOf(mode.bits).length * 2, 2026);
     assert.deepEqual(failuresOf(judge), []);
     assert.ok(judge.counts(mode).forms > 1700, `${judge.counts(mode).forms} forms`);
+    if (mode.bits !== 16) return;
+    for (const other of [VIRTUAL, REAL]) assert.ok(judge.counts(other).forms > 1000, other.name);
   });
 
   test(`translated instructions, ${mode.name}, as the processor does them`, { skip }, () => {

@@ -5,9 +5,11 @@ import { writeCase } from './cases.mjs';
 import { differences } from './compare.mjs';
 import { formsOf } from './forms.mjs';
 import { excluded, known } from './known.mjs';
-import { RECORD } from './layout.mjs';
+import { REAL, RECORD, VIRTUAL } from './layout.mjs';
 import { UserMachine } from './machine.mjs';
 import { hostFlags, hostVendor, Native } from './native.mjs';
+import { isSameInReal, RealMachine } from './real-machine.mjs';
+import { isSameInVirtual, Virtual8086Machine } from './virtual-machine.mjs';
 
 /** Cases that go to the native program together: starting a process costs more than running them. */
 const BATCH = 2048;
@@ -17,7 +19,10 @@ export class Judge {
     this.native = new Native();
     this.reason = this.native.reason;
     if (this.reason !== undefined) return;
+    this.hotThreshold = hotThreshold;
     this.machine = new UserMachine(hotThreshold);
+    this.virtual = new Virtual8086Machine();
+    this.real = new RealMachine();
     /** Mode -> form -> cases. */
     this.seen = new Map();
     /** Mode and what differs -> { count, and the first case }. */
@@ -77,28 +82,45 @@ export class Judge {
     const [before, ours, host] = [view(request), view(answer), view(records)];
     this.native.run(records, cases.length, mode.program);
     this.machine.prepare(before, cases);
+    for (const [n, c] of cases.entries())
+      this.compare(mode, this.machine, c, { before, ours, host, at: n * RECORD.SIZE });
+    if (mode.bits !== 16 || this.hotThreshold > 0) return;
+    for (const [other, machine, holds] of [
+      [VIRTUAL, this.virtual, isSameInVirtual],
+      [REAL, this.real, isSameInReal],
+    ]) {
+      machine.prepare(before, cases);
+      for (const [n, c] of cases.entries()) {
+        const at = n * RECORD.SIZE;
+        if (!holds(c, before, host, at)) continue;
+        request.copy(answer, at, at, at + RECORD.SIZE);
+        // Selectors are not those of the records.
+        records.copy(answer, at + RECORD.SELECTOR, at + RECORD.SELECTOR, at + RECORD.TRAP);
+        this.compare(other, machine, c, { before, ours, host, at });
+      }
+    }
+  }
+
+  compare(mode, machine, c, { before, ours, host, at }) {
     const forms = this.seen.get(mode) ?? new Map();
     this.seen.set(mode, forms);
-    for (const [n, c] of cases.entries()) {
-      const at = n * RECORD.SIZE;
-      forms.set(c.form, (forms.get(c.form) ?? 0) + 1);
-      let found = [];
-      try {
-        this.machine.run(before, ours, at);
-        found = differences(ours, host, before, at, c, (what, flags) => this.noteUndefined(c, what, flags));
-      } catch (error) {
-        found = [{ field: 'error', text: error.message }];
-      }
-      const trap = host.getUint32(at + RECORD.TRAP, true);
-      this.traps.set(trap, (this.traps.get(trap) ?? 0) + 1);
-      if (found.length === 0) continue;
-      const unexplained = found.filter(
-        (one) => !this.isExplained({ c, ...one, before, ours, host, at, vendor: hostVendor }),
-      );
-      const map = unexplained.length > 0 ? this.wrongCases : this.explainedCases;
-      map.set(mode, (map.get(mode) ?? 0) + 1);
-      if (unexplained.length > 0) this.fail(c, unexplained[0], request.subarray(at, at + RECORD.SIZE), trap);
+    forms.set(c.form, (forms.get(c.form) ?? 0) + 1);
+    let found = [];
+    try {
+      machine.run(before, ours, at, c.code.length);
+      found = differences(ours, host, before, at, c, (what, flags) => this.noteUndefined(c, what, flags));
+    } catch (error) {
+      found = [{ field: 'error', text: error.message }];
     }
+    const trap = host.getUint32(at + RECORD.TRAP, true);
+    if (machine === this.machine) this.traps.set(trap, (this.traps.get(trap) ?? 0) + 1);
+    if (found.length === 0) return;
+    const about = { c, before, ours, host, at, vendor: hostVendor };
+    const unexplained = found.filter((one) => !this.isExplained({ ...about, ...one }));
+    const map = unexplained.length > 0 ? this.wrongCases : this.explainedCases;
+    map.set(mode, (map.get(mode) ?? 0) + 1);
+    const record = Buffer.from(before.buffer, before.byteOffset + at, RECORD.SIZE);
+    if (unexplained.length > 0) this.fail(mode, c, unexplained[0], record, trap);
   }
 
   /** What the manual leaves open and this processor does otherwise. */
@@ -121,9 +143,9 @@ export class Judge {
     return why !== undefined;
   }
 
-  fail(c, { field, text }, record, trap) {
+  fail(mode, c, { field, text }, record, trap) {
     const kind = field === 'vector' || field === 'error code' ? text : field;
-    const name = `${c.mode.name} ${c.insn.mnemonic} ${kind}`;
+    const name = `${mode.name} ${c.insn.mnemonic} ${kind}`;
     const entry = this.failures.get(name) ?? { count: 0, c, text, record, trap };
     entry.count++;
     this.failures.set(name, entry);

@@ -83,7 +83,7 @@ const HOSTS = {
     [0xf0000000n, 0x100000000n],
   ],
 };
-const isHosts = (place, program) => HOSTS[program].some(([first, end]) => place >= first && place < end);
+const isHosts = (place, program) => (HOSTS[program] ?? []).some(([first, end]) => place >= first && place < end);
 
 /** [why, of which vendor ('' any), whether it explains the difference] */
 const KNOWN = [

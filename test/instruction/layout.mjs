@@ -118,7 +118,10 @@ export function descriptorOf(selector) {
 
 /** Modes by code size; `program` is the width of the host's process. */
 export const MODES = {
-  long: { name: '64-bit', bits: 64, program: 64, cs: USER_CS64 },
-  protected32: { name: '32-bit', bits: 32, program: 32, cs: USER_CS32 },
-  protected16: { name: '16-bit', bits: 16, program: 32, cs: SEL.code16 },
+  long: { key: 64, name: '64-bit', bits: 64, program: 64, cs: USER_CS64 },
+  protected32: { key: 32, name: '32-bit', bits: 32, program: 32, cs: USER_CS32 },
+  protected16: { key: 16, name: '16-bit', bits: 16, program: 32, cs: SEL.code16 },
 };
+/** Judged by what the processor answered to 16-bit code (virtual-machine.mjs, real-machine.mjs). */
+export const VIRTUAL = { key: 'virtual', name: 'virtual-8086', bits: 16 };
+export const REAL = { key: 'real', name: 'real', bits: 16 };

@@ -23,20 +23,22 @@ import {
 
 const RAM_BYTES = 16 << 20;
 const [PML4, PDPT, PD, CODE_PT, DATA_PT] = [0x1000, 0x2000, 0x3000, 0x4000, 0x5000];
-const [GDT_AT, IDT, TSS, STUBS, LDT_AT, IMAGE] = [0x6000, 0x7000, 0x8000, 0x9000, 0xb000, 0xc000];
-const FRAME_TOP = 0xb000;
+export const STUBS = 0x9000;
+const [GDT_AT, IDT, TSS, LDT_AT, IMAGE] = [0x6000, 0x7000, 0x8000, 0xb000, 0xc000];
+export const FRAME_TOP = 0xb000;
 /** Where our kernel's first 2 MiB are in linear memory: user code must not find them. */
 const KERNEL = 0xffff_8000_0000_0000n;
 const KERNEL_PDPT = 0xd000;
 const KERNEL_PD = 0xe000;
-const CODE_GPA = 0x200000;
-const DATA_GPA = 0x300000;
+export const CODE_GPA = 0x200000;
+export const DATA_GPA = 0x300000;
 const HLT = 0xf4;
 const INT3 = 0xcc;
 const GDT_LIMIT = 0x7f;
 const TSS_SELECTOR = 0x40;
+export const TABLES = { CODE_PT, DATA_PT, GDT_AT, IDT, TSS, TSS_SELECTOR };
 const NX = 1n << 63n;
-const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
+export const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
 /** Gates that user code may call: INT3 and INTO, as the host's. */
 const USER_GATES = new Set([3, 4]);
 const FAR_FUTURE = 1e15;
@@ -58,6 +60,7 @@ export class UserMachine {
     this.ram = new DataView(memory.buffer, S.RAM, RAM_BYTES);
     this.dataWords = new Uint32Array(memory.buffer, S.RAM + DATA_GPA, DATA_SIZE / 4);
     this.tables();
+    this.bytes.fill(this.filler, CODE_GPA, CODE_GPA + CODE_SIZE + 4096);
     this.load();
   }
 
@@ -73,30 +76,59 @@ export class UserMachine {
     for (let n = 0; n < CODE_SIZE >> 12; n++) put(CODE_PT + 8 * n, (CODE_GPA + n * 4096) | 5);
     for (let n = 0; n < DATA_SIZE >> 12; n++) put(DATA_PT + 8 * n, BigInt((DATA_GPA + n * 4096) | 7) | NX);
     put(DATA_PT + 8 * ((READ_ONLY - DATA) >> 12), BigInt((DATA_GPA + READ_ONLY - DATA) | 5) | NX);
-    for (let n = 0; n < 4096; n++) this.bytes[DATA_GPA + READ_ONLY - DATA + n] = n * 37;
+    this.fillReadOnly();
     put(GDT_AT + 8, 0x00af9b000000ffffn);
     put(GDT_AT + 16, 0x00cf93000000ffffn);
     for (const { selector, raw } of GDT) put(GDT_AT + (selector & ~7), raw);
     put(GDT_AT + TSS_SELECTOR, 0x00008b0000000067n | (BigInt(TSS) << 16n));
     put(GDT_AT + TSS_SELECTOR + 8, KERNEL >> 32n);
     for (const { index, raw } of LDT) put(LDT_AT + 8 * index, raw);
-    for (let n = 0; n < 32; n++) {
-      const stub = STUBS + 16 * n;
-      this.bytes[stub] = HLT;
+    this.stubs((n, stub, isForUsers) => {
       // Present, interrupt gate, interrupt stack 1.
-      put(IDT + 16 * n, BigInt(stub) | (8n << 16n) | (USER_GATES.has(n) ? 0xee01n << 32n : 0x8e01n << 32n));
+      put(IDT + 16 * n, BigInt(stub) | (8n << 16n) | (isForUsers ? 0xee01n << 32n : 0x8e01n << 32n));
       put(IDT + 16 * n + 8, KERNEL >> 32n);
-    }
+    });
     put(TSS + 36, KERNEL + BigInt(FRAME_TOP));
     // No I/O permission map.
     this.ram.setUint16(TSS + 0x66, 0x68, true);
-    this.bytes.fill(INT3, CODE_GPA, CODE_GPA + CODE_SIZE + 4096);
+  }
+
+  fillReadOnly() {
+    for (let n = 0; n < 4096; n++) this.bytes[DATA_GPA + READ_ONLY - DATA + n] = n * 37;
+  }
+
+  /** A HLT for each vector; `gate` enters it into the table. */
+  stubs(gate) {
+    for (let n = 0; n < 32; n++) {
+      const stub = STUBS + 16 * n;
+      this.bytes[stub] = HLT;
+      gate(n, stub, USER_GATES.has(n));
+    }
+  }
+
+  /** The vector whose handler halted. */
+  vectorAt(stopped) {
+    return (stopped - STUBS) >> 4;
+  }
+
+  /** What ends the instruction: its exception reports the state. */
+  get filler() {
+    return INT3;
+  }
+
+  /** Linear address of our kernel's memory. */
+  get kernel() {
+    return KERNEL;
   }
 
   load() {
+    this.vcpu.load(this.state());
+  }
+
+  state() {
     const none = { base: 0n, limit: 0, attributes: 0x10000, selector: 0 };
     const data = descriptorOf(0x2b);
-    this.vcpu.load({
+    return {
       gpr: Array(16).fill(0n),
       rip: BigInt(CODE),
       rflags: 2n,
@@ -127,7 +159,7 @@ export class UserMachine {
       halted: false,
       interruptShadow: false,
       nmiBlocked: false,
-    });
+    };
   }
 
   setSegment(index, { base, limit, attributes, selector }) {
@@ -139,16 +171,18 @@ export class UserMachine {
   }
 
   /** Runs the request at `at` of `input` and writes its answer to the same place of `output`. */
-  run(input, output, at) {
+  run(input, output, at, length) {
     const place = input.getUint32(at + RECORD.PLACE, true) - CODE + CODE_GPA;
     const request = new Uint8Array(input.buffer, input.byteOffset + at, RECORD.SIZE);
     this.vcpu.cache.invalidate(place, CODE_BYTES);
-    this.bytes.set(request.subarray(RECORD.CODE, RECORD.CODE + CODE_BYTES), place);
+    const code = request.slice(RECORD.CODE, RECORD.CODE + CODE_BYTES);
+    if (this.filler !== INT3) code.fill(this.filler, length);
+    this.bytes.set(code, place);
     this.set(input, at, request);
     const end = this.untilHalt();
     this.answer(output, at, end);
     this.vcpu.cache.invalidate(place, CODE_BYTES);
-    this.bytes.fill(INT3, place, place + CODE_BYTES);
+    this.bytes.fill(this.filler, place, place + CODE_BYTES);
   }
 
   /** Makes the handlers of many instructions at once: a module for each of them would take a hundred times as long. */
@@ -215,30 +249,17 @@ export class UserMachine {
       this.load();
       throw new Error(`exit ${exit.kind}`);
     }
-    const stopped = Number(this.view.getBigUint64(S.CPU_BASE + S.RIP, true) - KERNEL) - 1;
-    return (stopped - STUBS) >> 4;
+    const stopped = Number(this.view.getBigUint64(S.CPU_BASE + S.RIP, true) - this.kernel) - 1;
+    return this.vectorAt(stopped);
   }
 
   answer(output, at, trap) {
-    const { view, ram } = this;
+    const { view } = this;
     const cpu = S.CPU_BASE;
     for (let n = 0; n < 16; n++) output.setBigUint64(at + 8 * n, view.getBigUint64(cpu + S.GPR + 8 * n, true), true);
-    // RIP CS RFLAGS RSP SS, and an error code below.
-    const frame = FRAME_TOP - 40;
-    output.setBigUint64(at + 32, ram.getBigUint64(frame + 24, true), true);
-    output.setBigUint64(at + RECORD.RIP, ram.getBigUint64(frame, true), true);
-    output.setBigUint64(at + RECORD.FLAGS, ram.getBigUint64(frame + 16, true), true);
-    for (const n of [S.SEG_ES, S.SEG_DS, S.SEG_FS, S.SEG_GS]) {
-      const segment = cpu + S.SEGMENT + n * S.SEGMENT_STRIDE;
-      output.setUint16(at + RECORD.SELECTOR + 2 * n, view.getUint16(segment + S.SEGMENT_SELECTOR, true), true);
-      if (n < S.SEG_FS) continue;
-      const to = n === S.SEG_FS ? RECORD.FS_BASE : RECORD.GS_BASE;
-      output.setBigUint64(at + to, view.getBigUint64(segment + S.SEGMENT_BASE, true), true);
-    }
-    output.setUint16(at + RECORD.SELECTOR + 2, ram.getUint16(frame + 8, true), true);
-    output.setUint16(at + RECORD.SELECTOR + 4, ram.getUint16(frame + 32, true), true);
+    this.answerFrame(output, at, trap);
+    this.answerSegments(output, at);
     output.setUint32(at + RECORD.TRAP, trap, true);
-    output.setUint32(at + RECORD.ERROR, WITH_ERROR.has(trap) ? ram.getUint32(frame - 8, true) : 0, true);
     output.setBigUint64(at + RECORD.CR2, trap === 14 ? view.getBigUint64(cpu + S.CR2, true) : 0n, true);
     this.bytes.fill(0, IMAGE, IMAGE + 512);
     this.runtime.fxsave_image(S.RAM + IMAGE, 1);
@@ -249,5 +270,28 @@ export class UserMachine {
     let sum = 0;
     for (const word of this.dataWords) sum = (Math.imul(sum, 31) + word) | 0;
     output.setUint32(at + RECORD.SUM, sum >>> 0, true);
+  }
+
+  /** RIP CS RFLAGS RSP SS, and an error code below. */
+  answerFrame(output, at, trap) {
+    const { ram } = this;
+    const frame = FRAME_TOP - 40;
+    output.setBigUint64(at + 32, ram.getBigUint64(frame + 24, true), true);
+    output.setBigUint64(at + RECORD.RIP, ram.getBigUint64(frame, true), true);
+    output.setBigUint64(at + RECORD.FLAGS, ram.getBigUint64(frame + 16, true), true);
+    output.setUint16(at + RECORD.SELECTOR + 2, ram.getUint16(frame + 8, true), true);
+    output.setUint16(at + RECORD.SELECTOR + 4, ram.getUint16(frame + 32, true), true);
+    output.setUint32(at + RECORD.ERROR, WITH_ERROR.has(trap) ? ram.getUint32(frame - 8, true) : 0, true);
+  }
+
+  answerSegments(output, at) {
+    const { view } = this;
+    for (const n of [S.SEG_ES, S.SEG_DS, S.SEG_FS, S.SEG_GS]) {
+      const segment = S.CPU_BASE + S.SEGMENT + n * S.SEGMENT_STRIDE;
+      output.setUint16(at + RECORD.SELECTOR + 2 * n, view.getUint16(segment + S.SEGMENT_SELECTOR, true), true);
+      if (n < S.SEG_FS) continue;
+      const to = n === S.SEG_FS ? RECORD.FS_BASE : RECORD.GS_BASE;
+      output.setBigUint64(at + to, view.getBigUint64(segment + S.SEGMENT_BASE, true), true);
+    }
   }
 }

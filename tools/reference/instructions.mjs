@@ -31,13 +31,14 @@ const CPUID_NAME = {
 const summary = readSummary();
 /** Mnemonics of the cases of test/system, which QEMU judges in every mode, real and virtual-8086 among them. */
 const SYSTEM = new Set(SYSTEM_NAMES.map((name) => name.split(' ')[0]));
+const MODE_KEYS = ['64', '32', '16', 'virtual', 'real'];
 const isSegment = (code) => /^(S|ES|CS|SS|DS|FS|GS)/.test(code);
 
 /** How often the host's processor was asked, by code size; where a mode has no such instruction: nothing. */
 function casesOf(row) {
   const cases = summary?.rows[rowKey(row)];
   if (cases === undefined) return 'none';
-  return [64, 32, 16].map((bits) => cases[bits] ?? (row[bits === 64 ? 'i64' : 'o64'] ? '-' : 0)).join(', ');
+  return MODE_KEYS.map((key) => cases[key] ?? (row[key === '64' ? 'i64' : 'o64'] ? '-' : 0)).join(', ');
 }
 
 function otherJudges(row) {
@@ -70,16 +71,17 @@ function judgement() {
   if (summary === undefined) return [];
   const { host, date, modes, explained, undefinedFlags, unjudged } = summary;
   const counted = Object.entries(modes).map(
-    ([mode, { forms, cases }]) => `${mode} code ${forms} forms and ${cases} cases`,
+    ([mode, { forms, cases }]) => `${mode} code: ${forms} forms and ${cases} cases`,
   );
   return [
     '## Judged by the processor',
     `A form is a row in one mode, with one operand size, in register or memory form. The last full run of ` +
       `\`npm run judge -- instructions\` (${date}, ${host}) compared ${counted.join(', ')}: registers, flags, memory, x87 and ` +
       'SSE state, and exceptions with error code and address. 16-bit code ran in segments of the local descriptor table. ' +
-      'A 64-bit kernel has no virtual-8086 mode for its processes, and none has real mode: there QEMU is the judge of what ' +
-      'differs from 16-bit protected code (`npm run judge -- system`, column "Other judges"), and random programs compare ' +
-      'the evaluators with each other (`npm run judge -- programs`).',
+      'A 64-bit kernel has no virtual-8086 mode for its processes, and none has real mode: there what the processor ' +
+      'answered to 16-bit code is the judge of instructions that look at neither selectors nor privilege, and QEMU of the ' +
+      'rest (`npm run judge -- system`, column "Other judges"). Random programs compare the evaluators with each other ' +
+      'in every mode (`npm run judge -- programs`).',
     'Differences that are explained, by how often they were met:',
     table(
       ['Why', 'Times'],
@@ -117,7 +119,15 @@ export function instructionsReference() {
       return [
         `## ${title} (${rows.length})`,
         table(
-          ['Opcode', 'Mnemonic', 'Operands', 'Feature', 'Notes', 'Processor: 64, 32, 16-bit cases', 'Other judges'],
+          [
+            'Opcode',
+            'Mnemonic',
+            'Operands',
+            'Feature',
+            'Notes',
+            'Cases: 64, 32, 16-bit, virtual-8086, real',
+            'Other judges',
+          ],
           rows.map((row) => [
             opcodeText(row),
             `\`${row.mnemonic}\``,
