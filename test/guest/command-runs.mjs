@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { dirname, join, relative } from 'node:path';
 import { writeCpio } from '../../dist/image/cpio.js';
 import { CORPUS, corpusFiles, ENVIRONMENT, ResultReader } from './commands.mjs';
-import { rootArchive, rootFileSystem } from './root-file-system.mjs';
+import { I386, rootArchive, rootFileSystem } from './root-file-system.mjs';
 import { bootTrapeze } from './trapeze.mjs';
 
 const MEMORY_MIB = 2048;
@@ -74,7 +74,10 @@ function initramfs(directory, corpus, commands, seconds, all) {
       mode: 0o755,
     })),
   ]);
-  return Buffer.concat([rootArchive(directory), overlay]);
+  const parts = ['base'];
+  if (commands.some(({ compiles }) => compiles)) parts.push('compilers');
+  if (commands.some(({ name }) => name.startsWith(`${I386}-`))) parts.push(I386);
+  return Buffer.concat([...parts.map((part) => rootArchive(directory, part)), overlay]);
 }
 
 /**

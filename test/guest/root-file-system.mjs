@@ -92,12 +92,21 @@ function osRelease() {
   );
 }
 
-/** The same as an initramfs without /init; cached beside it. */
-export function rootArchive(directory) {
+/** What only some commands need: a guest without it boots sooner. */
+const COMPILERS = /^usr\/(lib\/gcc|include|lib\/x86_64-linux-gnu\/.*\.a)(\/|$)/;
+
+/** The part of the root file system that a path belongs to. */
+function partOf(path) {
+  if (path === I386 || path.startsWith(`${I386}/`)) return I386;
+  return COMPILERS.test(path) ? 'compilers' : 'base';
+}
+
+/** The same as an initramfs without /init: 'base', 'compilers' or I386, to be put together; cached beside it. */
+export function rootArchive(directory, part) {
   const root = rootFileSystem(directory);
-  const file = join(directory, 'root.cpio');
+  const file = join(directory, `${part}.cpio`);
   if (existsSync(file)) return readFileSync(file);
-  const archive = writeCpio([...entries(root, '')]);
+  const archive = writeCpio([...entries(root, '')].filter(({ path }) => partOf(path) === part));
   writeFileSync(`${file}.unfinished`, archive);
   renameSync(`${file}.unfinished`, file);
   return archive;
