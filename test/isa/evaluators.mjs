@@ -101,7 +101,7 @@ export class EngineEvaluator extends Evaluator {
   run() {
     const entry = { answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: 1e6 };
     // What is hot is compiled now, however short the time was.
-    this.vcpu.translator.compileDue(Infinity);
+    this.vcpu.translator.advance(Infinity);
     let exit = this.vcpu.run(entry);
     for (let n = 0; n < 1000 && exit.kind === 'preempted'; n++) exit = this.vcpu.run(entry);
     if (exit.kind !== 'hlt') throw new Error(`exit ${exit.kind}`);

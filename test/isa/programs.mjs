@@ -27,7 +27,7 @@ function candidates(bits) {
   return list;
 }
 
-function isTame(insn, form, addressSize, r) {
+function isTame(insn, form, addressSize, world, r) {
   if (LEFT_OUT.test(insn.mnemonic) || (RISKY.test(insn.mnemonic) && r.below(60) !== 0)) return false;
   for (const [n, op] of insn.operands.entries()) {
     if (op.kind === 'reg' && (op.file === 'seg' || op.file === 'cr' || op.file === 'dr')) return false;
@@ -36,6 +36,8 @@ function isTame(insn, form, addressSize, r) {
     if (!POINTERS.has(op.base) || op.index !== NO_REGISTER || op.seg === 1) return false;
     // Misaligned ones fault.
     if (op.size === 16 && r.below(40) !== 0) return false;
+    // 16 bits do not reach the data of a flat world.
+    if (addressSize === 2 && !world.segmented) return false;
     if (addressSize === 2 && op.disp > 0xff && op.disp < 0xff00) return false;
     if (/^bt[src]?$/.test(insn.mnemonic) && insn.operands[1].kind === 'reg') return false;
   }
@@ -43,13 +45,14 @@ function isTame(insn, form, addressSize, r) {
 }
 
 /** So many random instructions that fall through. */
-function line(r, bits, length) {
+function line(r, world, length) {
+  const { bits } = world;
   const code = [];
   for (let n = 0; n < length; ) {
     const form = r.pick(candidates(bits));
     const encoded = encode(form, bits, r);
     if (encoded === undefined || encoded.patch !== undefined) continue;
-    if (!isTame(encoded.insn, form, encoded.addressSize, r)) continue;
+    if (!isTame(encoded.insn, form, encoded.addressSize, world, r)) continue;
     code.push(...encoded.code);
     n++;
   }
@@ -78,16 +81,16 @@ function call(r, bits, world, at) {
  */
 export function randomProgram(r, world) {
   const { bits } = world;
-  const body = line(r, bits, 3);
+  const body = line(r, world, 3);
   const called = [...body, ...wide(bits), 0xc3];
   const program = [...wide(bits), 0xe9, ...bytes(called.length, 4), ...called];
   const loop = program.length;
   for (let n = 0; n < LINE; n += 5) {
-    program.push(...line(r, bits, 4));
+    program.push(...line(r, world, 4));
     const turn = r.below(4);
-    if (turn === 0) program.push(...branch(r, bits, line(r, bits, 2)));
+    if (turn === 0) program.push(...branch(r, bits, line(r, world, 2)));
     else if (turn === 1) program.push(...call(r, bits, world, program.length));
-    else program.push(...line(r, bits, 1));
+    else program.push(...line(r, world, 1));
   }
   const counter = bytes(dataOffset(world, DATA + 0x1ff0), 4);
   // 32-bit addresses: in 64-bit code by SIB without base and index, else by ModRM.
