@@ -20,7 +20,7 @@ export const VECTORS = {
 };
 const NAMES = Object.fromEntries(Object.entries(VECTORS).map(([name, vector]) => [vector, name]));
 /** SDM Vol. 3A, "Error Code". */
-const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
+export const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
 const VM = 0x20000;
 
 /** Expectations. An exception's error code is left out where it has none. */
@@ -118,7 +118,7 @@ export function compare(c, result) {
   const expected =
     expect.ends ?? `${expect.done ? 'done' : `#${expect.fault}${hex(expect.error)}`}${values(masked(expect), keys)}`;
   if (typeof result === 'string') return { expected, observed: result };
-  const outcome = outcomeOf(c, result);
+  const outcome = (c.outcomeOf ?? outcomeOf)(c, result);
   const { seen } = outcome;
   let observed = outcome.done ? 'done' : `#${outcome.fault}${hex(outcome.error)}`;
   // Faults are told at the instruction itself.

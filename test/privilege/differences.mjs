@@ -14,7 +14,8 @@ export const DIFFERENCES = [
     name: 'stack segment of a return not present',
     why: '#SS tells that the stack of an outer ring is not present; QEMU raises #NP',
     section: 'SDM Vol. 2B, "RET—Return From Procedure", Operation',
-    applies: (c, { expected, observed }) => isOf(c, 'RET') && expected === '#SS(68)' && observed === '#NP(68)',
+    applies: (c, { expected, observed }) =>
+      isOf(c, 'RET') && /^#SS\((68|f0)\)/.test(expected) && observed.startsWith('#NP'),
   },
   {
     name: 'stack segment of an inner ring not present',
@@ -28,7 +29,9 @@ export const DIFFERENCES = [
     why: 'conforming code runs at the CPL it is called from, on the same stack; QEMU switches to the ring of its DPL',
     section: 'SDM Vol. 2A, "CALL—Call Procedure", Operation',
     applies: (c, { observed }) =>
-      isOf(c, 'through a call gate') && has(c.name, 'type e present') && observed.startsWith('done'),
+      (isOf(c, 'through a call gate') || isOf(c, 'CALL in IA-32e')) &&
+      / type e .*present/.test(c.name) &&
+      observed.startsWith('done'),
   },
   {
     name: 'JMP through a call gate to code that is not present',
@@ -67,10 +70,10 @@ export const DIFFERENCES = [
     applies: (c, { expected, observed }) => /CR[1567]/.test(c.name) && expected === '#UD' && observed === '#GP(0)',
   },
   {
-    name: 'values of CR0 that are not allowed',
-    why: 'PG without PE and NW without CD are #GP(0), reserved bits stay clear; QEMU takes all of them',
+    name: 'values of control registers that are not allowed',
+    why: 'PG without PE, NW without CD, reserved upper bits, and leaving paging or PAE in 64-bit code are #GP(0), reserved lower bits of CR0 stay clear; QEMU takes them, and may not go on',
     section: 'SDM Vol. 2B, "MOV—Move to/from Control Registers"',
-    applies: (c) => c.name.startsWith('CR0: '),
+    applies: (c) => /^(CR0: |CR3: |CR8: |DR[67]: |CR4: (PAE off|upper half))/.test(c.name),
   },
   {
     name: 'reserved bits of CR4',
@@ -123,12 +126,48 @@ export const DIFFERENCES = [
     name: 'model-specific registers that are none, and reserved bits',
     why: 'unknown registers and reserved bits or types are #GP(0); QEMU takes them',
     section: 'SDM Vol. 2B, "WRMSR—Write to Model Specific Register", "RDMSR—Read From Model Specific Register"',
-    applies: (c) => /^(RDMSR of none|WRMSR of none|EFER: |PAT: |IA32_APIC_BASE: )/.test(c.name),
+    applies: (c) => /^(RDMSR of none|WRMSR of |EFER: |PAT: |IA32_APIC_BASE: )/.test(c.name),
   },
   {
     name: 'LTR of a null selector',
     why: 'it is #GP(0); QEMU loads it',
     section: 'SDM Vol. 2A, "LTR—Load Task Register"',
     applies: (c) => c.name.startsWith('LTR of none'),
+  },
+  {
+    name: 'error code of a gate of IA-32e mode',
+    why: 'the index is the vector, eight a vector as ever; QEMU counts sixteen',
+    section: 'SDM Vol. 3A, "Error Code"',
+    applies: (c, { observed }) => isOf(c, 'INT n in IA-32e') && has(observed, '(302)'),
+  },
+  {
+    name: 'code segments with both L and D',
+    why: 'L and D together are reserved: #GP; QEMU loads them on returns',
+    section: 'SDM Vol. 2A, "IRET/IRETD/IRETQ—Interrupt Return", Operation',
+    applies: (c, { observed }) => has(c.name, 'size 6000') && observed.startsWith('done'),
+  },
+  {
+    name: 'null stack segments in IA-32e mode',
+    why: 'a null SS is for 64-bit code of the rings 0 to 2, with the RPL of the ring; QEMU takes others',
+    section: 'SDM Vol. 2A, "IRET/IRETD/IRETQ—Interrupt Return", Vol. 2B, "MOV—Move", Operation',
+    applies: (c, { observed }) => /stack null|MOV SS of null/.test(c.name) && observed.startsWith('done'),
+  },
+  {
+    name: 'canonical addresses',
+    why: 'an address of the stack that is not canonical is #SS(0), others are #GP(0) of the instruction; QEMU raises #GP for all, or at the target',
+    section: 'SDM Vol. 3A, "Interrupt 12—Stack Fault Exception (#SS)"; Vol. 1, "Canonical Addressing"',
+    applies: (c, { expected }) => isOf(c, 'canonical') && /^#(SS|GP)\(0\)/.test(expected),
+  },
+  {
+    name: 'SYSCALL in compatibility mode',
+    why: 'it is #UD on an Intel processor; this QEMU carries it out as AMD does',
+    section: 'SDM Vol. 2B, "SYSCALL—Fast System Call"',
+    applies: (c) => has(c.name, 'SYSCALL in compatibility mode'),
+  },
+  {
+    name: 'LTR of 16-bit task states in IA-32e mode',
+    why: 'they do not exist there: #GP; QEMU loads them',
+    section: 'SDM Vol. 2A, "LTR—Load Task Register"',
+    applies: (c) => /^LTR of type [13]/.test(c.name),
   },
 ];

@@ -28,6 +28,8 @@ export const stackOf = (ring) => STACKS + (ring + 1) * STACK_SIZE - 0x200;
 /** The stack that the monitor enters a case from, and the one of TSS.ESP0. */
 export const ENTRY_STACK = STACKS + 5 * STACK_SIZE - 0x200;
 export const INNER_STACK = STACKS + 6 * STACK_SIZE - 0x200;
+/** The first of the interrupt stack table. */
+export const IST_STACK = STACKS + 7 * STACK_SIZE - 0x200;
 export const MONITOR_STACK = STACKS + 8 * STACK_SIZE - 0x200;
 
 export const GDT_LIMIT = 0x3ff;
@@ -40,7 +42,12 @@ export const LDT_SELECTOR = 0x50;
 export const OTHER_TSS_SELECTOR = 0x58;
 /** Free for cases. */
 export const TEST = [0x60, 0x68, 0x70, 0x78];
-export const CS64 = [0x88, 0, 0, 0x9b];
+/** Of IA-32e mode, where system descriptors have 16 bytes. */
+export const CS64 = [0x88, 0x91, 0x9a, 0xa3];
+export const TSS64_SELECTOR = 0xb0;
+export const LDT64_SELECTOR = 0xc0;
+export const TEST64 = [0xd0, 0xe0, 0xf0, 0x100];
+export const PML4 = PAGE_TABLES;
 
 /** The gate of any ring that says "this is how far it got". */
 export const DONE = 0x80;
@@ -80,6 +87,37 @@ export function tables(stub) {
   }
   for (let ring = 0; ring < 3; ring++) put(TSS + 4 + ring * 8, ring === 0 ? INNER_STACK : stackOf(ring), DS[ring]);
   // No I/O permission map: its base lies behind the limit.
+  put(TSS + 100, 0x500 << 16);
+  return bytes;
+}
+
+/** A gate of IA-32e mode as four dwords. */
+export function gate64(selector, offset, access, ist = 0) {
+  const [low, high] = gate(selector, offset, access, ist);
+  return [low, high, Number((BigInt(offset) >> 32n) & 0xffffffffn), 0];
+}
+
+/** The same for IA-32e mode. */
+export function longTables(stub) {
+  const bytes = new Uint8Array(TABLES_SIZE);
+  const view = new DataView(bytes.buffer);
+  const put = (at, ...values) => {
+    values.forEach((value, n) => {
+      view.setUint32(at - TABLES + n * 4, value >>> 0, true);
+    });
+  };
+  for (let ring = 0; ring < 4; ring++) {
+    put(GDT + (CS[ring] & ~7), ...flat(0xc09b | (ring << 5)));
+    put(GDT + (DS[ring] & ~7), ...flat(0xc093 | (ring << 5)));
+    put(GDT + (CS64[ring] & ~7), ...flat(0xa09b | (ring << 5)));
+  }
+  put(GDT + TSS64_SELECTOR, ...descriptor(TSS, 0x4ff, 0x89), 0, 0);
+  put(GDT + LDT64_SELECTOR, ...descriptor(LDT, LDT_LIMIT, 0x82), 0, 0);
+  for (let vector = 0; vector < 256; vector++) {
+    put(IDT + vector * 16, ...gate64(CS64[0], stub(vector), vector === DONE ? 0xee : 0x8e));
+  }
+  for (let ring = 0; ring < 3; ring++) put(TSS + 4 + ring * 8, ring === 0 ? INNER_STACK : stackOf(ring), 0);
+  put(TSS + 36, IST_STACK, 0);
   put(TSS + 100, 0x500 << 16);
   return bytes;
 }

@@ -17,3 +17,11 @@ test('every expectation can be missed', { timeout: 60_000 }, async () => {
   const spoilt = cases.map((c) => ({ ...c, expect: { fault: 'AC', error: 4 } }));
   assert.equal((await missed(onTrapeze, spoilt)).length, cases.length);
 });
+
+test('a fault at an address that is not canonical leaves nothing behind for the next one', {
+  timeout: 60_000,
+}, async () => {
+  const cases = casesOf({ only: 'canonical addresses' });
+  assert.ok(cases.length > 50);
+  assert.deepEqual((await missed(onTrapeze, cases)).map(describe), []);
+});

@@ -317,6 +317,8 @@ export class DbtVcpu implements SteppingVcpu {
     if (this.word(S.EXCEPTION_VECTOR) !== GP || (this.word(S.BLOCK_KEY) & S.KEY_CODE64) === 0) return;
     const rip = this.view.getBigUint64(S.CPU_BASE + S.RIP, true);
     const host = this.runtime.fetchHost(BigInt.asIntN(64, rip)) >>> 0;
+    // Where RIP itself is the address, that look told of it once more: not to be found by the next fault.
+    this.view.setBigUint64(S.CPU_BASE + S.NOT_CANONICAL, 0n, true);
     if (host <= NOT_RAM) return;
     const insn = this.decodeHere(host);
     if (insn === 'truncated') return;
