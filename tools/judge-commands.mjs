@@ -29,7 +29,7 @@ const { values: options, positionals } = parseArgs({
     dist: { type: 'string' },
     kernel: { type: 'string' },
     keep: { type: 'string' },
-    each: { type: 'string', default: '300' },
+    each: { type: 'string', default: '900' },
     host: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },

@@ -81,7 +81,9 @@ const JUDGES = {
     named: ['--slow'],
     counts: [/(\d+) wrong/g, 'wrong'],
   },
-  commands: { what: 'commands in a Debian root file system: guest against host' },
+  commands: {
+    what: 'commands in a Debian root file system, in 64-bit and in 32-bit user land, some compiling: guest against host',
+  },
   parsers: {
     what: 'damaged input for every parser of files, options and requests: taken or refused with one sentence',
   },

@@ -6,6 +6,13 @@
 //   "== NAME compiles": gcc and g++ run inside the guest too; else the guest finds what they made on the host.
 //   A name that starts with "i386-": the script, its shell too, runs in the 32-bit root file system.
 //   A command may run another one: `. /corpus/NAME`.
+//
+// Left out, because host and guest may rightly differ:
+//   MOVUPS and its like, aligned to 8 bytes but not to 16, under alignment checks: #AC or not is the processor's choice
+//     (Intel SDM Vol. 2B, "MOVUPS"); AMD's raises it, ours does not.
+//   The address that CR2 tells for an FXSAVE into a page that it may not write: AMD's tells that of the last byte.
+//   INT1 (opcode F1) where the host is itself a guest: its hypervisor repeats the trap without end.
+//   16-bit segments made by modify_ldt: the guest's kernel does not offer them (CONFIG_X86_16BIT).
 import { readdirSync, readFileSync } from 'node:fs';
 import { I386 } from './root-file-system.mjs';
 
