@@ -16,7 +16,8 @@ const LIMIT_MS = 2 * 60 * 60_000;
 
 /**
  * Name: what is judged by what; program and arguments (default: tools/judge-NAME.mjs). A judge that is not here runs
- * without arguments. `counts` sums numbers of its output where its last line does not tell them.
+ * without arguments. `counts` sums numbers of its output where its last line does not tell them. `writes`: with --write it
+ * writes what it has seen for the reference.
  */
 const JUDGES = {
   decoder: {
@@ -37,6 +38,7 @@ const JUDGES = {
   instructions: {
     what: "every user-mode instruction form in 64-, 32- and 16-bit code, faults included, against the host's processor",
     args: ['--count', '1200000'],
+    writes: true,
   },
   integer: { what: "integer instructions, flags included, against the host's processor", args: ['--count', '200000'] },
   float: {
@@ -112,8 +114,9 @@ function commandOf(name) {
   const { args = given, named = [] } = JUDGES[name] ?? {};
   const extra = wanted.includes(name) ? named : [];
   const command = /\.mjs$/.test(args[0] ?? '') ? args : [`judge-${name}.mjs`, ...args, ...extra];
+  const own = options.write && JUDGES[name]?.writes ? ['--write'] : [];
   return existsSync(join(root, 'tools', command[0]))
-    ? [join(root, 'tools', command[0]), ...command.slice(1)]
+    ? [join(root, 'tools', command[0]), ...command.slice(1), ...own]
     : undefined;
 }
 

@@ -16,6 +16,7 @@ export function act(b: Lift, routine: string, ...args: Value[]): void {
 }
 
 /** Remembers where the last x87 instruction was, and its memory operand, for FNSTENV and FXSAVE. */
+// @deviation The opcode (FOP) is not kept: processors keep it only of instructions that raise an unmasked exception.
 export function remember(b: Lift, op?: Operand): void {
   b.setState(S.FPU_IP, 8, b.current());
   if (op?.kind === 'mem') b.setState(S.FPU_DP, 8, b.offset(op));
