@@ -4,12 +4,14 @@
  *   block $rip                      RIP known at run time: indirect jumps, returns, other pages
  *     block $link                   a fixed offset of the same page, through a link of one word
  *       block $status               back to the run loop with a status
- *         (body)
+ *         block $fault              an access that a routine refused
+ *           (body)
+ *         end  store what a mask says, take the routine's status
  *       end  store RIP, return status
  *     end  follow the link
  *   end  follow a link between pages, or look RIP up
  *
- * Registers and flags are stored before branching here. The ring of return addresses leads returns to the links of their
+ * Registers and flags are stored before branching here, but for faults: there are many places of them, and few happen. The ring of return addresses leads returns to the links of their
  * callers.
  */
 import * as S from '../../x86/state.js';
@@ -27,10 +29,16 @@ export type LinkSlot = (kind: 'near' | 'far' | 'indirect', offset: number) => nu
 const FAR = 1;
 const INDIRECT = 2;
 
-/** Depths of the three blocks right after opening. */
+/** Depths of the four blocks right after opening. */
 const TO_RIP = 1;
 const TO_LINK = 2;
 const TO_STATUS = 3;
+const TO_FAULT = 4;
+
+/** In the mask of a fault, behind those of the registers: the flags are in their locals. */
+const FLAGS = 1 << 16;
+/** A fault tells its page offset and above that how many instructions to count down. */
+const OFFSET_BITS = 12;
 
 export abstract class RegionExits extends RegionState {
   private readonly slot: LinkSlot;
@@ -38,6 +46,8 @@ export abstract class RegionExits extends RegionState {
   protected readonly link: number;
   /** Page offset that $status and $link go to. */
   private readonly offset: number;
+  /** All that faults find in locals. */
+  private spilled = 0;
 
   constructor(functions: FunctionIndex, key: number, slot: LinkSlot) {
     super(functions, key);
@@ -53,7 +63,10 @@ export abstract class RegionExits extends RegionState {
     e.block();
     e.block();
     e.block();
+    e.block();
     body();
+    e.end();
+    this.spill();
     e.end();
     this.storeBudget();
     this.setRipAtOffset();
@@ -63,6 +76,34 @@ export abstract class RegionExits extends RegionState {
     this.followLink();
     e.end();
     this.followRip();
+  }
+
+  private spill(): void {
+    const e = this.emit;
+    const when = (bit: number, store: () => void): void => {
+      if ((this.spilled & bit) === 0) return;
+      e.get(this.link);
+      e.i32(bit);
+      e.op('i32.and');
+      e.if();
+      store();
+      e.end();
+    };
+    for (let reg = 0; reg < 16; reg++) when(1 << reg, () => this.storeRegister(reg));
+    when(FLAGS, () => this.storeFlagsOfLocals());
+    e.get(this.budget);
+    e.get(this.offset);
+    e.i32(OFFSET_BITS);
+    e.op('i32.shr_u');
+    e.op('i32.sub');
+    e.set(this.budget);
+    e.get(this.offset);
+    e.i32((1 << OFFSET_BITS) - 1);
+    e.op('i32.and');
+    e.set(this.offset);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.STATUS);
+    e.set(this.status);
   }
 
   private followLink(): void {
@@ -233,6 +274,22 @@ export abstract class RegionExits extends RegionState {
     e.i32(offset);
     e.set(this.offset);
     e.br(TO_STATUS);
+  }
+
+  /** A routine has refused an access of this instruction and set STATUS. */
+  protected override sideExit(): void {
+    const e = this.emit;
+    let mask = this.dirty;
+    if (this.flags !== 'memory') {
+      this.copyFlagsToLocals();
+      mask |= FLAGS;
+    }
+    this.spilled |= mask;
+    e.i32(mask);
+    e.set(this.link);
+    e.i32((this.pending << OFFSET_BITS) | this.insn.offset);
+    e.set(this.offset);
+    e.br(TO_FAULT);
   }
 
   /** Sets `link` to that of this jump: to be followed if it went to RIP (in its local) last time, too. */

@@ -67,6 +67,11 @@ export abstract class RegionFlags extends RegionMemory {
     this.dropFlags('memory');
   }
   protected moveFlagsToLocals(): void {
+    this.copyFlagsToLocals();
+    this.dropFlags('locals');
+  }
+  /** For a path that leaves. */
+  protected copyFlagsToLocals(): void {
     if (this.flags === 'locals') return;
     const e = this.emit;
     this.pushOperation();
@@ -76,7 +81,18 @@ export abstract class RegionFlags extends RegionMemory {
       this.pushWord(n);
       e.set(local);
     }
-    this.dropFlags('locals');
+  }
+  /** The code of a place that many paths come to with the flags in locals. */
+  protected storeFlagsOfLocals(): void {
+    const e = this.emit;
+    e.i32(0);
+    e.get(this.operation);
+    e.store('i32', 4, S.CPU_BASE + S.CC_OP);
+    for (const [n, local] of this.words.entries()) {
+      e.i32(0);
+      e.get(local);
+      e.store('i64', 8, S.CPU_BASE + (WORDS[n] as number));
+    }
   }
 
   private pushOperation(): void {

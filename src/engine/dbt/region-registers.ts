@@ -47,7 +47,7 @@ export abstract class RegionRegisters extends Lowering {
     e.load('i64', 8, S.CPU_BASE + S.GPR + 8 * reg);
     this.cached |= 1 << reg;
   }
-  private store(reg: number): void {
+  protected storeRegister(reg: number): void {
     const e = this.emit;
     e.i32(0);
     e.get(this.local(reg));
@@ -63,7 +63,7 @@ export abstract class RegionRegisters extends Lowering {
   }
   /** Stores what is newer than memory, for a path that leaves: what is known here stays as it is. */
   protected storeRegisters(mask = -1): void {
-    for (const reg of bitsOf(this.dirty & mask)) this.store(reg);
+    for (const reg of bitsOf(this.dirty & mask)) this.storeRegister(reg);
   }
   /** The same on the path that goes on. */
   protected cleanRegisters(mask = -1): void {

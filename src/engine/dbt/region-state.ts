@@ -76,12 +76,6 @@ export abstract class RegionState extends RegionFlags {
     this.ripAt(offset);
     this.emit.store('i64', 8, S.CPU_BASE + S.RIP);
   }
-  protected override sideExit(): void {
-    this.leaveWith(() => {
-      this.emit.i32(0);
-      this.emit.load('i32', 4, S.CPU_BASE + S.STATUS);
-    }, this.insn.offset);
-  }
   protected override raise(vector: number, error: number | undefined): void {
     const e = this.emit;
     this.leaveWith(() => {
