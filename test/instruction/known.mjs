@@ -143,6 +143,11 @@ const KNOWN = [
     ({ c, field, trap }) => /^(enter|callf)$/.test(c.insn.mnemonic) && field === 'memory' && isAddress(trap),
   ],
   [
+    'what POPA had popped before a fault stays or not: not defined',
+    '',
+    ({ c, field, trap }) => /^popad?$/.test(c.insn.mnemonic) && /^r\d$/.test(field) && isAddress(trap),
+  ],
+  [
     'how much of an undefined instruction is fetched',
     '',
     ({ c, field, trap, ourTrap }) =>
