@@ -19,7 +19,11 @@ export const LAYERS = {
   'src/machine/boot': ['src/base', 'src/spec', 'src/engine'],
   'src/machine': ['src/base', 'src/spec', 'src/char', 'src/irqchip', 'src/device', 'src/engine', 'src/machine/boot'],
   'src/image': ['src/base', 'src/spec', 'src/machine/boot'],
-  'src/cli': ['src/base', 'src/spec', 'src/x86', 'src/engine', 'src/machine', 'src/machine/boot', 'src/image'],
+  'src/bench': ['src/base', 'src/spec', 'src/machine'],
+  'src/cli': [
+    ...['src/base', 'src/spec', 'src/x86', 'src/engine', 'src/machine', 'src/machine/boot', 'src/image'],
+    'src/bench',
+  ],
   'src/page': ['src/base', 'src/machine', 'src/machine/boot', 'src/image'],
   // AssemblyScript: the layouts that both compilers read, and nothing else of src.
   runtime: [],

@@ -1,6 +1,9 @@
 /** The command line: commands, options, help. What they mean is in options.ts, what they do in run.ts and its siblings. */
 import { Command, CommanderError, Option } from 'commander';
 import { EXIT_CODE, UsageError } from '../base/errors.js';
+import { COSTS } from '../bench/costs.js';
+import { DEFAULT_COSTS_ROUNDS } from '../bench/run-costs.js';
+import { type BenchCostsOptions, benchCosts, parseCosts, parseCostsEngine, parseRounds } from './bench.js';
 import { imageExtract, imageList, imagePull, imageRemove } from './image.js';
 import { inspectCpu, inspectEngines, inspectTranslation } from './inspect.js';
 import {
@@ -46,6 +49,21 @@ Examples:
   trapeze image pull debian-rt busybox-i386 seabios
   trapeze image list
   trapeze image extract ~/.cache/trapeze/images/debian-cloud/vmlinuz vmlinux
+`;
+
+const COSTS_HELP = `
+Operations: ${COSTS.map(({ name }) => name).join(', ')}.
+
+A guest without an operating system runs each in a loop and an empty loop beside it, round after round. What it measures
+is shown beside what the same loop costs a process of this host, where a process can run it, and beside the figures of
+Adams and Agesen (2006). docs/benchmarks.md tells how.
+
+Examples:
+  trapeze bench costs
+  trapeze bench costs --engine dbt --only syscall,page-fault --rounds 51
+  trapeze bench costs --json
+
+Exit codes: 0 measured; 2 wrong usage, or the engine does not run the guest on this host.
 `;
 
 /** Runs the command; its exit code. Errors are thrown: TrapezeError for everything the user can mend. */
@@ -133,6 +151,23 @@ export async function runCommand(args: readonly string[], version: string, host:
     .description('what each engine can do on this host, and which one auto takes')
     .option('--json', 'as JSON')
     .action((options) => end(inspectEngines(options, host)));
+
+  const bench = program.command('bench').description('measure this machine');
+  bench
+    .command('costs')
+    .description('what privileged and trapping operations cost a guest, in cycles of this host')
+    .addOption(
+      new Option('--engine <name>', 'dbt, kvm, or all that work on this host')
+        .argParser(parseCostsEngine)
+        .default('all'),
+    )
+    .addOption(new Option('--only <names>', 'operations by name, separated by commas').argParser(parseCosts))
+    .addOption(
+      new Option('--rounds <count>', 'medians are of so many').argParser(parseRounds).default(DEFAULT_COSTS_ROUNDS),
+    )
+    .option('--json', 'as one JSON object')
+    .addHelpText('after', COSTS_HELP)
+    .action((options: BenchCostsOptions) => end(benchCosts(options, host)));
 
   const image = program.command('image').description('guest images').addHelpText('after', IMAGE_HELP);
   image
