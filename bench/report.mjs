@@ -62,11 +62,11 @@ export function summarize(works, rounds, clock) {
   });
 }
 
-const cell = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '-');
-const ratio = (value) => cell(value, value < 10 ? 2 : 1);
+export const cell = (value, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '-');
+export const ratio = (value) => cell(value, value < 10 ? 2 : 1);
 const timing = (value) =>
   !Number.isFinite(value?.ms) ? '-' : `${cell(value.ms)}${value.runs > 1 ? ` ±${cell(value.spread)} %` : ''}`;
-const line = (cells) => `| ${cells.join(' | ')} |`;
+export const line = (cells) => `| ${cells.join(' | ')} |`;
 
 export function worksTable(rows, { warm }) {
   const head = [

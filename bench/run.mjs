@@ -9,13 +9,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BenchError, buildGuest, need } from './build.mjs';
+import { costGoals, costRows, costsTable, runCosts } from './costs.mjs';
 import { bootToShell, clockDrift, runNative, runWorks } from './machines.mjs';
 import { goals, goalsTable, machineTable, median, summarize, worksTable } from './report.mjs';
 import { WORKS } from './works.mjs';
 
 const USAGE = `usage: npm run bench -- [--runs N] [--only NAME,NAME…] [--no-qemu] [--write] [--json] [--stats FILE]
   --runs N       rounds; medians are shown (3)
-  --only NAMES   works by name or class (c, shell, kernel), and boot, idle, drift; all without it
+  --only NAMES   works by name or class (c, shell, kernel), and boot, idle, drift, costs; all without it
   --no-qemu      do not run QEMU; there are no speed-ups then
   --repeats N    runs of each work in one boot; the first counts, the best later one is shown beside it (1)
   --clock cpu    compare CPU time of the busiest thread, not the guest's own clock: for a host that is not idle
@@ -27,8 +28,7 @@ const USAGE = `usage: npm run bench -- [--runs N] [--only NAME,NAME…] [--no-qe
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DOCUMENT = join(ROOT, 'docs/benchmarks.md');
-const [BEGIN, END] = ['<!-- measured: begin -->', '<!-- measured: end -->'];
-const EXTRAS = ['boot', 'idle', 'drift'];
+const EXTRAS = ['boot', 'idle', 'drift', 'costs'];
 const DRIFT_SECONDS = 60;
 const BUSY_LOAD = 0.7;
 
@@ -38,7 +38,8 @@ async function main() {
   const started = performance.now();
   const dist = join(ROOT, 'dist');
   if (!existsSync(join(dist, 'cli/main.js'))) throw new BenchError('dist/ is not there; run: npm run build');
-  need('gcc', '');
+  const needsGuest = options.works.length > 0 || options.boot || options.idle || options.drift;
+  if (needsGuest) need('gcc', '');
   if (options.qemu) need('qemu-system-x86_64', ', or leave it out with --no-qemu');
   const loadAtStart = loadavg()[0];
   if (loadAtStart > BUSY_LOAD) {
@@ -49,23 +50,31 @@ async function main() {
 
   const directory = mkdtempSync(join(tmpdir(), 'trapeze-bench-'));
   try {
-    const context = { dist, statsFile: options.stats, onProgress: progress };
-    const files = await buildGuest(dist, directory, options);
+    const context = { dist, directory, statsFile: options.stats, onProgress: progress };
+    const files = needsGuest ? await buildGuest(dist, directory, options) : undefined;
     const measured = await measure(options, files, context, started);
     const rows = summarize(options.works, measured.rounds, options.clock);
     const machines = machineMedians(measured);
     const list = goals(rows, machines, options.clock);
+    const costs = measured.costs.trapeze.length > 0 ? await costRows(measured.costs, context) : [];
+    const costList = costGoals(costs);
     const conditions = describe(options, files, measured, started, loadAtStart);
-    const tables = [
-      conditions,
-      ...(rows.length > 0 ? [worksTable(rows, { warm: options.repeats > 1 })] : []),
-      machineTable(machines),
-      ...(list.length > 0 ? [goalsTable(list)] : []),
-      ...measured.failures.map((text) => `**Failed:** ${text}`),
-    ].join('\n\n');
+    const failures = measured.failures.map((text) => `**Failed:** ${text}`);
+    const parts = {
+      measured: needsGuest && [
+        ...(rows.length > 0 ? [worksTable(rows, { warm: options.repeats > 1 })] : []),
+        machineTable(machines),
+        ...(list.length > 0 ? [goalsTable(list)] : []),
+      ],
+      costs: costs.length > 0 && [costsTable(costs), goalsTable(costList)],
+    };
     clearProgress();
-    console.log(options.json ? JSON.stringify({ conditions, rows, machines, goals: list, measured }, null, 1) : tables);
-    if (options.write) writeDocument(tables);
+    const report = { conditions, rows, machines, goals: [...list, ...costList], costs, measured };
+    const tables = Object.values(parts).flatMap((part) => part || []);
+    console.log(options.json ? JSON.stringify(report, null, 1) : [conditions, ...tables, ...failures].join('\n\n'));
+    for (const [name, part] of options.write ? Object.entries(parts) : []) {
+      if (part) writeDocument(name, [conditions, ...part, ...failures].join('\n\n'));
+    }
     const wrong = rows.some((row) => !row.checksumsEqual || row.missing.length > 0);
     return wrong || measured.failures.length > 0 ? 1 : 0;
   } finally {
@@ -117,11 +126,18 @@ function readOptions() {
   };
 }
 
-/** All rounds: {rounds: {native, tcg, trapeze}, boots, drifts, failures}. */
+/** All rounds: {rounds: {native, tcg, trapeze}, boots, drifts, costs, failures}. */
 async function measure(options, files, context, started) {
   const guests = options.qemu ? ['tcg', 'trapeze'] : ['trapeze'];
   const empty = () => Object.fromEntries(guests.map((machine) => [machine, []]));
-  const measured = { rounds: { native: [], ...empty() }, boots: empty(), drifts: {}, failures: [], done: 0 };
+  const measured = {
+    rounds: { native: [], ...empty() },
+    boots: empty(),
+    drifts: {},
+    costs: empty(),
+    failures: [],
+    done: 0,
+  };
   const note = (machine, result) => {
     if (result.failure !== undefined) measured.failures.push(`${machine}: ${result.failure}`);
     return result;
@@ -149,6 +165,10 @@ async function measure(options, files, context, started) {
         const idle = options.idle && round === 0;
         measured.boots[machine].push(note(machine, await bootToShell(machine, files, idle, context)));
       }
+    }
+    for (const machine of options.costs ? (round % 2 === 0 ? guests : guests.toReversed()) : []) {
+      progress(`${machine}: what traps cost`);
+      measured.costs[machine].push(await runCosts(machine, context));
     }
     measured.done += 1;
     longest = Math.max(longest, performance.now() - at);
@@ -183,9 +203,13 @@ function describe(options, files, measured, started, loadAtStart) {
   return [
     `Measured ${new Date().toISOString().slice(0, 10)} on ${cpus().length} processors ${cpus()[0]?.model.trim()}, `,
     `Linux ${release()}, load ${loadAtStart.toFixed(2)} before and ${loadavg()[0].toFixed(2)} after; Node ${process.version}; `,
-    `${qemu}${firstLine('gcc')}. Guest: ${files.kernelName || 'a kernel of choice'}, 512 MB, 1 vCPU; clock sources: ${clocks.join(', ')}. `,
-    `${measured.done} of ${options.runs} rounds, medians, ± half the range; `,
-    `${options.clock === 'cpu' ? 'CPU time of the busiest thread (boots: of all threads)' : "the guest's own clock"}; `,
+    ...(files === undefined
+      ? [`${qemu}${measured.done} of ${options.runs} rounds, medians, ± half the range; `]
+      : [
+          `${qemu}${firstLine('gcc')}. Guest: ${files.kernelName || 'a kernel of choice'}, 512 MB, 1 vCPU; clock sources: ${clocks.join(', ')}. `,
+          `${measured.done} of ${options.runs} rounds, medians, ± half the range; `,
+          `${options.clock === 'cpu' ? 'CPU time of the busiest thread (boots: of all threads)' : "the guest's own clock"}; `,
+        ]),
     `${((performance.now() - started) / 60_000).toFixed(1)} minutes in all.`,
     ...wrongClocks(measured),
   ].join('');
@@ -205,12 +229,14 @@ function firstLine(program) {
   return execFileSync(program, ['--version'], { encoding: 'utf8' }).split('\n')[0].trim();
 }
 
-function writeDocument(tables) {
+/** Between the markers of that name. */
+function writeDocument(name, tables) {
   const text = readFileSync(DOCUMENT, 'utf8');
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin < 0 || end < begin) throw new BenchError('docs/benchmarks.md has lost its markers');
-  writeFileSync(DOCUMENT, `${text.slice(0, begin + BEGIN.length)}\n${tables}\n${text.slice(end)}`);
-  console.error('bench: wrote docs/benchmarks.md');
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new BenchError(`docs/benchmarks.md has lost its markers of ${name}`);
+  writeFileSync(DOCUMENT, `${text.slice(0, from + begin.length)}\n${tables}\n${text.slice(to)}`);
+  console.error(`bench: wrote ${name} into docs/benchmarks.md`);
 }
 
 function progress(text) {

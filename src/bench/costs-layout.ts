@@ -25,8 +25,8 @@ export const LAYOUT = {
   /** For interrupts from privilege level 3. */
   INTERRUPT_STACK_TOP: 0x10f000,
   STACK_TOP: 0x110000,
-  /** Linear: the first 2 MiB once more, for privilege level 3. */
-  USER_ALIAS: 0xa0_0000,
+  /** Linear: the first 2 MiB once more, for privilege level 3. Far from `TURN_PAGE`, as programs' pages are from large ones. */
+  USER_ALIAS: 0x100_0000,
   /** Linear: mapped by `TURN_PTE` to one frame or the other. */
   TURN_PAGE: 0x80_0000,
   /** Linear: never mapped. */
