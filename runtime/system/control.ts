@@ -11,6 +11,7 @@ import {
   CR8,
   EFER,
   EXIT_REQUEST,
+  TPR_THRESHOLD,
   PDPTE,
   PHYSICAL_BITS,
   SEG_CS,
@@ -193,10 +194,11 @@ function writeCr4(value: u64): i32 {
   return 0;
 }
 
-/** The task priority. Lowering it may let an interrupt in, so the machine has a look. */
+/** The task priority. Lowering it may let in an interrupt that waits, so the machine has a look. */
 function writeCr8(value: u64): i32 {
   if (value & ~(15 as u64)) return raiseGp0();
-  if (value < reg(CR8)) store<i32>(CPU_BASE + EXIT_REQUEST, 1);
+  const isLower = value < reg(CR8) && (value as i32) < load<i32>(CPU_BASE + TPR_THRESHOLD);
+  if (isLower) store<i32>(CPU_BASE + EXIT_REQUEST, 1);
   setReg(CR8, value);
   return 0;
 }

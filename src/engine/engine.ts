@@ -48,6 +48,11 @@ export interface VmEntry {
   /** Leave with `interrupt-window` as soon as a non-maskable interrupt can be taken. */
   readonly requestNmiWindow?: boolean;
   /**
+   * Leave with `preempted` when CR8 falls below this: an interrupt of that priority class waits. Absent: whenever it falls.
+   * SDM Vol. 3C, "TPR Shadow".
+   */
+  readonly tprThreshold?: number;
+  /**
    * Only finish the instruction that waits for `answer` and leave, with `preempted` or its next question: after
    * `preempted` nothing is owed and `Vcpu.save` tells everything.
    */

@@ -132,6 +132,11 @@ export class Irqchip implements ApicFabric {
     return this.lapics[vcpu].takeNmi();
   }
 
+  /** The priority class of the highest request; 0: there is none. Below it the task priority holds it back no more. */
+  tprThreshold(vcpu: number): number {
+    return this.lapics[vcpu].requestedClass;
+  }
+
   /** CR8 is TPR bits 7:4; these carry the whole TPR. */
   setTpr(vcpu: number, tpr: number): void {
     this.lapics[vcpu].tpr = tpr;

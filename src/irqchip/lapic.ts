@@ -151,6 +151,11 @@ export class Lapic {
     return inService & 0xf0;
   }
 
+  /** Of the highest request, whatever holds it back; 0 without one. */
+  get requestedClass(): number {
+    return Math.max(0, highest(this.#irr)) >> 4;
+  }
+
   /** The vector of the request that priorities let through, or -1. */
   pendingVector(): number {
     const vector = highest(this.#irr);

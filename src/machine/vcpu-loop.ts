@@ -76,6 +76,7 @@ export class VcpuLoop {
       }
       chipset.timers.runDue(now);
       const exit = this.vcpu.run(isHeld ? this.settling() : this.entry(now));
+      this.followTpr();
       this.settled = isHeld && exit.kind === 'preempted';
       const started = this.options.timed?.() ?? 0;
       if (exit.kind === 'shutdown') {
@@ -98,7 +99,6 @@ export class VcpuLoop {
     const { vcpu } = this;
     const { chipset } = this.options;
     const { irqchip } = chipset;
-    irqchip.setTpr(0, vcpu.tpr);
     this.followTsc();
     const pending = irqchip.pendingVector(0) !== undefined;
     // While an answer is owed the guest's instruction comes first; the window opens after it.
@@ -114,11 +114,19 @@ export class VcpuLoop {
       sliceNs: Math.max(MIN_SLICE_NS, Math.min(longest, untilDeadline)),
       nmi,
       requestNmiWindow: irqchip.nmiPending(0),
+      tprThreshold: irqchip.tprThreshold(0),
     };
     if (inject || nmi) this.interrupts++;
     this.answer = 0n;
     this.answered = false;
     return entry;
+  }
+
+  /** MOV to CR8 tells nobody. What the local APIC was told of its low bits stays while the class does. */
+  private followTpr(): void {
+    const { irqchip } = this.options.chipset;
+    const { tpr } = this.vcpu;
+    if (tpr >> 4 !== irqchip.getTpr(0) >> 4) irqchip.setTpr(0, tpr);
   }
 
   /** Deadlines of the local APIC's timer are readings of the guest's TSC. */

@@ -186,6 +186,8 @@ export const ROM_SIZE = 7680;
 export const ADDRESS_CLOSED = 7688;
 /** i32, a non-maskable interrupt waits: IRET, which lets the next one in, asks for the run loop (EXIT_REQUEST). */
 export const NMI_WANTED = 7696;
+/** i32, an interrupt waits for CR8 to get below this: MOV to CR8 then asks for the run loop (EXIT_REQUEST); 0: none waits. */
+export const TPR_THRESHOLD = 7700;
 /** One byte per page of 0xc0000-0xfffff, for those whose attributes say PAGE_DEVICE: SHADOW_*. */
 export const SHADOW = 7744;
 export const SHADOW_BASE = 0xc0000;

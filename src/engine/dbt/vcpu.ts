@@ -51,6 +51,8 @@ const UD = 6;
 const SS = 12;
 const GP = 13;
 const MAX_INSTRUCTION = 15;
+/** Values of CR8. */
+const PRIORITY_CLASSES = 16;
 const PAGE = 4096;
 /** Modes in which every instruction is stepped. */
 const TRACED = S.KEY_TRAP | S.KEY_CODE_BREAKPOINT | S.KEY_DATA_BREAKPOINT;
@@ -197,6 +199,7 @@ export class DbtVcpu implements SteppingVcpu {
       if (exit !== undefined) return exit;
     }
     this.setWord(S.INTERRUPT_WANTED, entry.requestInterruptWindow ? 1 : 0);
+    this.setWord(S.TPR_THRESHOLD, entry.tprThreshold ?? PRIORITY_CLASSES);
     this.setWord(S.NMI_WANTED, entry.requestNmiWindow === true ? 1 : 0);
     const budget = Math.max(1000, Math.min(1e9, Math.floor(entry.sliceNs * this.rate)));
     this.setWord(S.BUDGET, budget);
