@@ -37,7 +37,7 @@ const JUDGES = {
   },
   instructions: {
     what: "every user-mode instruction form in 64-, 32- and 16-bit code, faults included, against the host's processor",
-    args: ['--count', '1200000'],
+    args: ['--count', '735000'],
     writes: true,
   },
   integer: { what: "integer instructions, flags included, against the host's processor", args: ['--count', '200000'] },

@@ -271,7 +271,7 @@ const KNOWN = [
   [
     'operands of SHA instructions may be misaligned on AMD',
     'AuthenticAMD',
-    ({ c, field, ourTrap }) => /^sha/.test(c.insn.mnemonic) && field === 'vector' && ourTrap === 13,
+    ({ c, field, ourTrap }) => /^sha/.test(c.insn.mnemonic) && /^(vector|rip)$/.test(field) && ourTrap === 13,
   ],
   [
     'INS and OUTS with a count of 0 ask for I/O permission on AMD',
