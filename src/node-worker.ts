@@ -16,8 +16,8 @@ setFlagsFromString('--no-wasm-lazy-compilation');
 // of the time of file work.
 setFlagsFromString('--experimental-wasm-branch-hinting');
 
-// Ten and more times as many turns in code of the baseline compiler before the optimizing one is asked, since that shares
-// the host's processors with the guest: 1.8 million is usual.
+// Three times as many turns as usual in code of the baseline compiler before the optimizing one is asked, since that shares
+// the host's processors with the guest.
 setFlagsFromString('--wasm-tiering-budget=6000000');
 
 const pool = new Uint32Array(256);

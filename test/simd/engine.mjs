@@ -33,7 +33,13 @@ export class OneInstruction {
     this.runtime = exports;
     // The translator waits a while for other hot blocks: `compileHot` ends the wait.
     this.nanoseconds = 0;
-    this.vcpu = new DbtVcpu(memory, exports, { hotThreshold }, new DirectCompiler(memory), () => this.nanoseconds);
+    this.vcpu = new DbtVcpu(
+      memory,
+      exports,
+      { hotThreshold },
+      () => new DirectCompiler(memory),
+      () => this.nanoseconds,
+    );
     this.setUp();
     this.nextCode = CODE;
     this.codes = new Map();

@@ -40,7 +40,13 @@ class EngineSide {
     this.runtime = exports;
     this.view.setUint32(S.CPU_BASE + S.RAM_SIZE, ENGINE_RAM, true);
     writeCpuidTable(this.view);
-    this.vcpu = new DbtVcpu(memory, exports, { hotThreshold: 0 }, new DirectCompiler(memory), () => 0);
+    this.vcpu = new DbtVcpu(
+      memory,
+      exports,
+      { hotThreshold: 0 },
+      () => new DirectCompiler(memory),
+      () => 0,
+    );
     this.idle = this.vcpu.save();
   }
 

@@ -6,6 +6,7 @@ import { decode } from '../../x86/decode/decoder.js';
 import { BASE_RIP, type CodeSize, type Insn, type MemoryOperand, NO_REGISTER, type Operand } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
+import { codeSizeOf } from './block-key.js';
 import {
   FIRST_REGION,
   HANDLER_CLOSE,
@@ -39,6 +40,7 @@ export interface Block {
   /** Bytes of guest code in the first page (and beyond it, where the only instruction crosses). */
   readonly length: number;
   readonly instructions: number;
+  /** Was told once to wait before a region is made again for it. */
   isDeferred: boolean;
 }
 
@@ -117,6 +119,7 @@ export class BlockCache {
     return this.byId.get(this.i32[(header + R.HEADER_BLOCK) >> 2] as number);
   }
 
+  /** Times it was entered as a block, and less than that once it was told to wait. */
   heat(block: Block): number {
     return this.i32[(block.header + R.HEADER_HEAT) >> 2] as number;
   }
@@ -124,12 +127,12 @@ export class BlockCache {
   heatOf(page: number, key: number, least: number): number[] {
     const out: number[] = [];
     for (const block of this.pages.get(page / PAGE)?.starts.values() ?? []) {
-      const heat = this.i32[(block.header + R.HEADER_HEAT) >> 2] as number;
+      const heat = this.heat(block);
       if (block.key === key && heat >= least) out.push(block.gpa - page, heat);
     }
     return out;
   }
-  /** Lets a hot block become hot again after so many entries more; false where it was told so before. */
+  /** Lets a hot block become hot again after so many entries more; false where there are none or it was told so before. */
   defer(block: Block, entries: number): boolean {
     if (block.isDeferred) return false;
     block.isDeferred = true;
@@ -200,7 +203,7 @@ export class BlockCache {
 
   /** Instructions from `gpa` on that form one block. */
   private cut(gpa: number, key: number, secondPage: number | undefined): Insn[] | undefined {
-    const codeSize: CodeSize = key & S.KEY_CODE64 ? 64 : key & S.KEY_CODE32 ? 32 : 16;
+    const codeSize = codeSizeOf(key);
     const limit = key & S.KEY_SINGLE ? 1 : MAX_INSTRUCTIONS;
     const insns: Insn[] = [];
     let at = gpa % PAGE;

@@ -85,8 +85,8 @@ export class DbtEngine implements Engine {
       random: () => this.host.random(),
     };
     const instance = new WebAssembly.Instance(this.runtime, { env });
-    const compiler = this.host.startCompiler?.(this.memory) ?? new DirectCompiler(this.memory);
-    const vcpu = new DbtVcpu(this.memory, instance.exports, this.options, compiler, () => this.host.now());
+    const startCompiler = (): Compiler => this.host.startCompiler?.(this.memory) ?? new DirectCompiler(this.memory);
+    const vcpu = new DbtVcpu(this.memory, instance.exports, this.options, startCompiler, () => this.host.now());
     this.map.vcpu = vcpu;
     return vcpu;
   }

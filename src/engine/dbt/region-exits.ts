@@ -78,6 +78,7 @@ export abstract class RegionExits extends RegionState {
     this.followRip();
   }
 
+  /** What a fault finds in locals, by its mask, and the status of the routine that refused the access. */
   private spill(): void {
     const e = this.emit;
     const when = (bit: number, store: () => void): void => {
@@ -90,7 +91,10 @@ export abstract class RegionExits extends RegionState {
       e.end();
     };
     for (let reg = 0; reg < 16; reg++) when(1 << reg, () => this.storeRegister(reg));
-    when(FLAGS, () => this.storeFlagsOfLocals());
+    when(FLAGS, () => {
+      this.dropFlags('locals');
+      this.storeFlags();
+    });
     e.get(this.budget);
     e.get(this.offset);
     e.i32(OFFSET_BITS);

@@ -82,18 +82,6 @@ export abstract class RegionFlags extends RegionMemory {
       e.set(local);
     }
   }
-  /** The code of a place that many paths come to with the flags in locals. */
-  protected storeFlagsOfLocals(): void {
-    const e = this.emit;
-    e.i32(0);
-    e.get(this.operation);
-    e.store('i32', 4, S.CPU_BASE + S.CC_OP);
-    for (const [n, local] of this.words.entries()) {
-      e.i32(0);
-      e.get(local);
-      e.store('i64', 8, S.CPU_BASE + (WORDS[n] as number));
-    }
-  }
 
   private pushOperation(): void {
     const e = this.emit;

@@ -5,7 +5,7 @@
 import { decode } from '../../x86/decode/decoder.js';
 import type { CodeSize, Insn } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
-import * as S from '../../x86/state.js';
+import { codeSizeOf } from './block-key.js';
 
 const PAGE = 4096;
 const MAX_BLOCKS = 128;
@@ -64,7 +64,7 @@ export class PageCode {
     this.page = page;
     this.key = key;
     this.bytes = bytes;
-    this.codeSize = key & S.KEY_CODE64 ? 64 : key & S.KEY_CODE32 ? 32 : 16;
+    this.codeSize = codeSizeOf(key);
     for (let n = 0; n < heat.length; n += 2) this.heats.set(heat[n] as number, heat[n + 1] as number);
   }
 

@@ -10,7 +10,6 @@
 export interface RegionToReplace {
   readonly id: number;
   readonly generation: number;
-  readonly hasTable: boolean;
   /** Page offsets. */
   readonly entries: readonly number[];
   readonly offsets: readonly number[];

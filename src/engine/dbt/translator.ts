@@ -26,7 +26,8 @@ export class Translator {
   private readonly imports: RuntimeImports;
   private readonly table: WebAssembly.Table;
   private readonly cache: BlockCache;
-  private readonly compiler: Compiler;
+  private readonly startCompiler: () => Compiler;
+  private started: Compiler | undefined;
   private readonly i32: Int32Array;
   /** Entries of a block that comes into the region of a hot one. */
   private readonly warm: number;
@@ -53,7 +54,7 @@ export class Translator {
     imports: RuntimeImports,
     table: WebAssembly.Table,
     cache: BlockCache,
-    compiler: Compiler,
+    startCompiler: () => Compiler,
     hotThreshold: number,
   ) {
     this.warm = Math.ceil(hotThreshold / HOT_TO_WARM);
@@ -61,7 +62,7 @@ export class Translator {
     this.imports = imports;
     this.table = table;
     this.cache = cache;
-    this.compiler = compiler;
+    this.startCompiler = startCompiler;
     this.i32 = new Int32Array(imports.memory.buffer);
     cache.onRegionDropped = (region) => {
       this.dropped++;
@@ -77,6 +78,12 @@ export class Translator {
     if (this.queue.length >= BATCH) this.advance(Infinity);
   }
 
+  /** Started when the vCPU first runs: one that only steps for another engine needs none. */
+  private get compiler(): Compiler {
+    this.started ??= this.startCompiler();
+    return this.started;
+  }
+
   /** There may be something for `advance` to do. */
   get isWaiting(): boolean {
     return this.isCompiling ? this.compiler.isReady : this.queue.length > 0;
@@ -84,10 +91,11 @@ export class Translator {
 
   /** Enters what was compiled and submits what has waited long enough. */
   advance(nowNs: number): void {
+    const { compiler } = this;
     if (!this.isWaiting) return;
     const started = performance.now();
     if (this.isCompiling) this.collect();
-    if (!this.isCompiling && this.queue.length > 0 && nowNs - this.queuedSince >= this.compiler.waitNs) this.submit();
+    if (!this.isCompiling && this.queue.length > 0 && nowNs - this.queuedSince >= compiler.waitNs) this.submit();
     this.stalls.add(performance.now() - started);
   }
 
@@ -189,7 +197,7 @@ export class Translator {
   }
 
   close(): void {
-    this.compiler.close();
+    this.started?.close();
   }
 
   /** `ms`: of the compiler's time. `stalls`: how often the guest waited how long for translation. */
@@ -208,11 +216,10 @@ export class Translator {
 }
 
 function toReplace(region: CompiledRegion): HotBlock['replaces'] {
-  const { id, generation, hasTable, entries, offsets } = region;
+  const { id, generation, entries, offsets } = region;
   return {
     id,
     generation,
-    hasTable,
     entries: entries.flatMap((entry) => (entry === undefined ? [] : entry.gpa % PAGE)),
     offsets: [...offsets],
   };

@@ -115,7 +115,7 @@ export class DbtVcpu implements SteppingVcpu {
     memory: WebAssembly.Memory,
     runtime: WebAssembly.Exports,
     options: DbtOptions,
-    compiler: Compiler,
+    startCompiler: () => Compiler,
     now: () => number,
   ) {
     this.memory = memory;
@@ -127,7 +127,7 @@ export class DbtVcpu implements SteppingVcpu {
     this.interpreter = new Interpreter(imports);
     imports.provide('enter', this.interpreter.enter);
     this.cache = new BlockCache(memory, this.interpreter, this.runtime);
-    this.translator = new Translator(imports, this.interpreter.table, this.cache, compiler, options.hotThreshold);
+    this.translator = new Translator(imports, this.interpreter.table, this.cache, startCompiler, options.hotThreshold);
     this.setWord(S.HOT_THRESHOLD, options.hotThreshold);
     this.runtime.flushAll();
   }
