@@ -1,6 +1,8 @@
 // Random states for an instruction: memory operands that mostly lie in the windows, selectors that mostly exist, numbers
 // that often are special.
 import { BASE_RIP, NO_REGISTER } from '../../dist/x86/insn.js';
+import { fillExtended, fillVector, number } from '../float/numbers.mjs';
+import { EDGES } from '../isa/forms.mjs';
 import { encode } from './forms.mjs';
 import {
   CODE,
@@ -24,26 +26,6 @@ import {
   USER_DS,
   WINDOW_SIZE,
 } from './layout.mjs';
-import { fillExtended, fillVector, number } from './numbers.mjs';
-
-const EDGES = [
-  0n,
-  1n,
-  2n,
-  0x7fn,
-  0x80n,
-  0xffn,
-  0x7fffn,
-  0x8000n,
-  0xffffn,
-  0x7fffffffn,
-  0x80000000n,
-  0xffffffffn,
-  0x100000000n,
-  0x7fffffffffffffffn,
-  0x8000000000000000n,
-  0xffffffffffffffffn,
-];
 
 function value(r) {
   switch (r.below(6)) {

@@ -14,7 +14,8 @@ export function randomSource(seed) {
   return { next, below, pick: (list) => list[below(list.length)], big: () => (BigInt(next()) << 32n) | BigInt(next()) };
 }
 
-const EDGES = [
+/** Values at which results and flags change. */
+export const EDGES = [
   0n,
   1n,
   2n,

@@ -1,5 +1,5 @@
 // Random operands in the formats of x87 and SSE, often special ones.
-import { fraction } from '../float/native.mjs';
+import { fraction } from './native.mjs';
 
 /** An encoding of a binary format with `e` exponent and `f` fraction bits. */
 export function number(random, e, f) {
