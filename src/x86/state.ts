@@ -216,6 +216,9 @@ export const LINK_GENERATION_USER = 4532;
 export const LINKED_NOT_GLOBAL = 4536;
 /** u32, offset of the newest entry in RETURN_RING. */
 export const RETURN_TOP = 4540;
+/** i32, BUDGET when the host's clock was last read; CLOCK_UNREAD, far above any, before it was in this slice. */
+export const CLOCK_BUDGET = 4544;
+export const CLOCK_UNREAD = 0x7fffffff;
 
 // ---- TLBs ----
 // An entry is 16 bytes: tag i64 (page base of the GVA), host i32 (linear-memory address of the page), flags i32.

@@ -153,6 +153,7 @@ function cut(code: PageCode, start: number, starts: ReadonlySet<number>): Region
     }
     if (endsBlock(insn)) {
       if (!NEVER_RESUMES.has(insn.mnemonic)) resumes = at;
+      if (GOES_ON.has(insn.mnemonic)) targets.push(at);
       isIndirect = isCall || insn.mnemonic === 'jmp';
       break;
     }
@@ -168,6 +169,9 @@ function cut(code: PageCode, start: number, starts: ReadonlySet<number>): Region
     isIndirect,
   };
 }
+
+/** These end a block only for what they may change: mostly the next instruction follows inside the region. */
+const GOES_ON = new Set(['sti', 'popfq', 'clts', 'ldmxcsr', 'fxrstor', 'fxrstor64', 'xrstor', 'xrstor64']);
 
 /** Behind these comes other code. */
 const NEVER_RESUMES = new Set([

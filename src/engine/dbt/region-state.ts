@@ -26,8 +26,10 @@ export abstract class RegionState extends RegionFlags {
   protected abstract ripAt(offset: number): void;
   /** Leaves the region with the status that `status` pushes and RIP at a page offset. */
   protected abstract leaveWith(status: () => void, offset: number): void;
-  /** Chains to the record on the stack, or returns STATUS where it is 0. */
-  protected abstract follow(): void;
+  /** After a routine that has set RIP, everything in memory: goes there. */
+  protected abstract transferred(routine: string): void;
+  /** After a routine that ends its block, everything in memory: goes to the next instruction. */
+  protected abstract resume(routine: string): void;
 
   protected get insn(): LiftedInsn {
     return this.current as LiftedInsn;
@@ -118,20 +120,14 @@ export abstract class RegionState extends RegionFlags {
       e.i32(S.STATUS_MISS);
       e.op('i32.eq');
       e.if();
-      e.call(this.functions('lookupChecked'));
-      this.follow();
+      this.transferred(s.name);
       e.end();
     }
     e.get(this.status);
     e.return();
     e.end();
-    if (s.ends) {
-      this.setRip(this.insn.next);
-      e.call(this.functions('lookupChecked'));
-      this.follow();
-      return;
-    }
     this.forgetRegisters();
+    if (s.ends) this.resume(s.name);
   }
   protected override conditional(s: Statement & { kind: 'if' }): void {
     const e = this.emit;

@@ -153,6 +153,9 @@ export class RegionLowering extends RegionExits {
     this.goto(node, block.end);
   }
 
+  protected override goOn(offset: number): void {
+    this.goto(this.node, offset);
+  }
   /** Control goes from a block to a page offset: inside the region if it is there. Ends the code path. */
   private goto(from: number, offset: number, size = 8): void {
     const to = this.flow.nodeAt.get(offset);

@@ -203,6 +203,7 @@ export class DbtVcpu implements SteppingVcpu {
     this.setWord(S.NMI_WANTED, entry.requestNmiWindow === true ? 1 : 0);
     const budget = Math.max(1000, Math.min(1e9, Math.floor(entry.sliceNs * this.rate)));
     this.setWord(S.BUDGET, budget);
+    this.setWord(S.CLOCK_BUDGET, S.CLOCK_UNREAD);
     // Reading the clock costs as much as a short slice: one run of eight is timed.
     const isTimed = (this.runs++ & 7) === 0 || this.translator.isWaiting;
     const started = isTimed ? this.now() : 0;
@@ -220,6 +221,7 @@ export class DbtVcpu implements SteppingVcpu {
   /** Nothing that was decoded is remembered: memory changes behind this vCPU's back. */
   stepOne(entry: VmEntry): VmExit {
     this.setWord(S.BUDGET, 1000);
+    this.setWord(S.CLOCK_BUDGET, S.CLOCK_UNREAD);
     this.isStepper = true;
     const exit = this.owed === 'nothing' ? this.again() : this.replay(entry.answer);
     this.isStepper = false;

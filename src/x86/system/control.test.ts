@@ -192,9 +192,18 @@ test('the TSC never repeats, and TSC_ADJUST follows writes', () => {
   assert.equal(rdmsr(0x10), 0x1_0000_0000n + 1000n);
   wrmsr(0x3b, 0n);
   m.ticks = 8000;
+  m.put32(S.CLOCK_BUDGET, S.CLOCK_UNREAD);
   m.put64(S.TSC_AUX, 7n);
   assert.equal(m.call('rdtscp'), 0);
   assert.deepEqual([m.gpr(RAX), m.gpr(RDX), m.gpr(RCX)], [8000n, 0n, 7n]);
+  // Soon after a reading the instructions since are counted, later the clock is read again.
+  m.ticks = 9000;
+  m.put32(S.BUDGET, m.get32(S.BUDGET) - 100);
+  m.call('rdtsc');
+  assert.equal(m.gpr(RAX), 8100n);
+  m.put32(S.BUDGET, m.get32(S.BUDGET) - 1000);
+  m.call('rdtsc');
+  assert.equal(m.gpr(RAX), 9000n);
   m.long(3);
   m.put64(S.CR4, m.get64(S.CR4) | 4n);
   assert.equal(outcome(m.call('rdtsc')), '13(0)');
