@@ -75,8 +75,8 @@ export function loadLinux(image: ByteView, guest: GuestWriter, options: BootOpti
   }
 
   const kernelAddress = placeKernel(image, header, guest);
+  // The rest of init_size is the kernel's to clear; what is not written costs the host no memory.
   guest.ram.set(image.slice(header.setupSize, header.codeSize), kernelAddress);
-  guest.ram.fill(0, kernelAddress + header.codeSize, kernelAddress + header.initSize);
 
   const bootParams = guest.table(ZERO_PAGE.SIZE, PAGE_SIZE);
   const gdt = guest.table(GDT_SIZE);
