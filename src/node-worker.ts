@@ -43,14 +43,16 @@ function startCompiler(memory: WebAssembly.Memory): CompilerThread {
     transferList: [port2],
     resourceLimits: { maxYoungGenerationSizeMb: COMPILER_YOUNG_GENERATION_MB },
   });
+  // A compiler that died is found by its silence.
+  worker.on('error', () => {});
   worker.unref();
   port1.unref();
-  return new CompilerThread(
+  return new CompilerThread(memory, {
     answers,
-    (request) => port1.postMessage(request),
-    () => receiveMessageOnPort(port1)?.message as CompilerAnswer | undefined,
-    () => void worker.terminate(),
-  );
+    post: (request) => port1.postMessage(request),
+    receive: () => receiveMessageOnPort(port1)?.message as CompilerAnswer | undefined,
+    end: () => void worker.terminate(),
+  });
 }
 
 // The optimizing compiler takes a tenth of a second for the handlers of the interpreter, which then runs a guest's first
