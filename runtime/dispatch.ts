@@ -106,7 +106,7 @@ export function lookup(slot: usize): usize {
   // What is traced goes through the run loop, one instruction at a time.
   if ((key & (KEY_TRAP | KEY_CODE_BREAKPOINT | KEY_DATA_BREAKPOINT)) != 0) return stop(STATUS_BUDGET);
   const header = cached(linear, key);
-  if (header != 0 && codeRoom() >= load<u32>(header + HEADER_LENGTH)) {
+  if (header != 0 && codeRoom() >= <u32>load<u16>(header + HEADER_LENGTH)) {
     const view = fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK);
     let page = fetchPage(view, linear);
     if (page == 0) {

@@ -3,35 +3,35 @@
  * A block lies in one page (an instruction that crosses into the next page is a block of its own).
  */
 import { decode } from '../../x86/decode/decoder.js';
-import { BASE_RIP, type CodeSize, type Insn, type MemoryOperand, NO_REGISTER, type Operand } from '../../x86/insn.js';
+import type { CodeSize, Insn } from '../../x86/insn.js';
 import { endsBlock } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
 import { codeSizeOf } from './block-key.js';
-import {
-  FIRST_REGION,
-  HANDLER_CLOSE,
-  HANDLER_HEADER,
-  HANDLER_INVALID,
-  HANDLER_LOOKUP,
-  type Interpreter,
-} from './interpreter.js';
+import { HeaderLists } from './header-lists.js';
+import { FIRST_REGION, HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, type Interpreter } from './interpreter.js';
 import * as R from './record.js';
+import { RecordWriter } from './record-writer.js';
 
 const PAGE = 4096;
 const MAX_INSTRUCTIONS = 64;
 /** A page whose code was given up this often is treated as holding code and data. */
 const MIXED_AFTER = 16;
 const MAX_INSTRUCTION_BYTES = 15;
+/** In place of a dropped block's page. */
+const DROPPED = -1;
 /** A region larger than this is not made again for a block that it does not hold. */
 const MAX_JOINED = 300;
 
-export const LOOKUP_RECORD = S.BLOCKS;
-/** Room for the one instruction that is stepped without being remembered: header, record, closing record. */
-const TRANSIENT_BLOCK = S.BLOCKS + R.RECORD_SIZE;
-const FIRST_BLOCK = S.BLOCKS + 4 * R.RECORD_SIZE;
+/** Lists that blocks are found in by where they start. */
+const START_LISTS = 0x10000;
 
+export const LOOKUP_RECORD = S.BLOCKS;
+/** Room for the one instruction that is stepped without being remembered. */
+const TRANSIENT_BLOCK = LOOKUP_RECORD + R.RECORD_SIZE;
+const FIRST_BLOCK = TRANSIENT_BLOCK + sizeOf(1);
+
+/** What the header record of a block says: made when it is asked for, valid while `isAlive`. */
 export interface Block {
-  readonly id: number;
   /** Guest physical address of the first byte. */
   readonly gpa: number;
   readonly key: number;
@@ -40,8 +40,8 @@ export interface Block {
   /** Bytes of guest code in the first page (and beyond it, where the only instruction crosses). */
   readonly length: number;
   readonly instructions: number;
-  /** Was told once to wait before a region is made again for it. */
-  isDeferred: boolean;
+  /** Of the cache when it was asked for. */
+  readonly epoch: number;
 }
 
 /** A compiled region: which bytes of its page it was made of, and the blocks whose headers lead into it. */
@@ -64,31 +64,27 @@ export interface CompiledRegion {
   readonly tableIndex: number;
 }
 
-interface Page {
-  /** By offset and key (see `startKey`). */
-  readonly starts: Map<number, Block>;
-  /** All that lie in the page or reach into it. */
-  readonly blocks: Set<Block>;
-  readonly regions: Set<CompiledRegion>;
-}
-
 export interface RuntimeCode {
   dropWrites(host: number): void;
   flushAll(): void;
 }
 
 export class BlockCache {
-  private readonly pages = new Map<number, Page>();
+  private readonly byStart: HeaderLists;
+  /** By frame: the blocks that begin in it, and those that reach into it from another page. */
+  private readonly beginning: HeaderLists;
+  private readonly reaching: HeaderLists;
+  private readonly frames: number;
+  private readonly regions = new Map<number, Set<CompiledRegion>>();
   /** How often a page's code was given up for its data. */
   private readonly givenUp = new Map<number, number>();
-  private readonly byId = new Map<number, Block>();
   private readonly i32: Int32Array;
-  private readonly view: DataView;
+  private readonly u16: Uint16Array;
   private readonly bytes: Uint8Array;
   private readonly interpreter: Interpreter;
   private readonly runtime: RuntimeCode;
+  private readonly writer: RecordWriter;
   private next = FIRST_BLOCK;
-  private nextId = 1;
   private readonly crossing = new Uint8Array(MAX_INSTRUCTION_BYTES);
   /** Called when a region's code is gone. */
   onRegionDropped: (region: CompiledRegion) => void = () => {};
@@ -101,10 +97,15 @@ export class BlockCache {
 
   constructor(memory: WebAssembly.Memory, interpreter: Interpreter, runtime: RuntimeCode) {
     this.i32 = new Int32Array(memory.buffer);
-    this.view = new DataView(memory.buffer);
+    this.u16 = new Uint16Array(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer);
     this.interpreter = interpreter;
     this.runtime = runtime;
+    this.writer = new RecordWriter(memory, interpreter);
+    this.frames = (memory.buffer.byteLength - S.RAM) / PAGE;
+    this.byStart = new HeaderLists(memory, START_LISTS, R.HEADER_SAME_START);
+    this.beginning = new HeaderLists(memory, this.frames, R.HEADER_SAME_PAGE);
+    this.reaching = new HeaderLists(memory, this.frames, R.HEADER_SAME_SECOND_PAGE);
     this.i32[(LOOKUP_RECORD + R.HANDLER) >> 2] = HANDLER_LOOKUP;
   }
 
@@ -112,37 +113,58 @@ export class BlockCache {
     return this.next - S.BLOCKS;
   }
 
-  find(gpa: number, key: number): Block | undefined {
-    return this.pages.get(Math.floor(gpa / PAGE))?.starts.get(startKey(gpa, key));
+  private word(header: number, field: number): number {
+    return this.i32[(header + field) >> 2] as number;
   }
-  byHeader(header: number): Block | undefined {
-    return this.byId.get(this.i32[(header + R.HEADER_BLOCK) >> 2] as number);
+  private setWord(header: number, field: number, value: number): void {
+    this.i32[(header + field) >> 2] = value;
+  }
+
+  find(gpa: number, key: number): Block | undefined {
+    const offset = gpa % PAGE;
+    const page = (S.RAM + gpa - offset) | 0;
+    for (let at = this.byStart.first(startList(gpa, key)); at !== 0; at = this.byStart.after(at)) {
+      const isHere = this.word(at, R.HEADER_PAGE) === page && this.u16[(at + R.OFFSET) >> 1] === offset;
+      if (isHere && this.word(at, R.HEADER_KEY) === key) return this.byHeader(at);
+    }
+    return undefined;
+  }
+  byHeader(header: number): Block {
+    return {
+      gpa: (this.word(header, R.HEADER_PAGE) >>> 0) - S.RAM + (this.u16[(header + R.OFFSET) >> 1] as number),
+      key: this.word(header, R.HEADER_KEY),
+      header,
+      length: this.u16[(header + R.HEADER_LENGTH) >> 1] as number,
+      instructions: this.word(header, R.HEADER_COUNT),
+      epoch: this.epoch,
+    };
   }
 
   /** Times it was entered as a block, and less than that once it was told to wait. */
   heat(block: Block): number {
-    return this.i32[(block.header + R.HEADER_HEAT) >> 2] as number;
+    return this.word(block.header, R.HEADER_HEAT);
   }
   /** Page offsets of the blocks of a page and mode entered `least` times and more, each followed by how often. */
   heatOf(page: number, key: number, least: number): number[] {
     const out: number[] = [];
-    for (const block of this.pages.get(page / PAGE)?.starts.values() ?? []) {
-      const heat = this.heat(block);
-      if (block.key === key && heat >= least) out.push(block.gpa - page, heat);
+    for (let at = this.beginning.first(page / PAGE); at !== 0; at = this.beginning.after(at)) {
+      const heat = this.word(at, R.HEADER_HEAT);
+      if (heat >= least && this.word(at, R.HEADER_KEY) === key)
+        out.push(this.u16[(at + R.OFFSET) >> 1] as number, heat);
     }
     return out;
   }
   /** Lets a hot block become hot again after so many entries more; false where there are none or it was told so before. */
   defer(block: Block, entries: number): boolean {
-    if (block.isDeferred) return false;
-    block.isDeferred = true;
-    this.i32[(block.header + R.HEADER_HEAT) >> 2] = -entries;
+    if (this.word(block.header, R.HEADER_DEFERRED) !== 0) return false;
+    this.setWord(block.header, R.HEADER_DEFERRED, 1);
+    this.setWord(block.header, R.HEADER_HEAT, -entries);
     return entries > 0;
   }
   /** Lets the block there become hot again. */
   cool(gpa: number, key: number): void {
     const block = this.find(gpa, key);
-    if (block !== undefined && !this.isTranslated(block)) this.i32[(block.header + R.HEADER_HEAT) >> 2] = 0;
+    if (block !== undefined && !this.isTranslated(block)) this.setWord(block.header, R.HEADER_HEAT, 0);
   }
 
   /**
@@ -153,16 +175,14 @@ export class BlockCache {
     this.makeRoomForForms();
     const insns = this.cut(gpa, key, secondPage);
     if (insns === undefined) return undefined;
-    const first = insns[0] as Insn;
-    const length = insns.reduce((n, i) => n + i.length, 0);
-    const crosses = (gpa % PAGE) + first.length > PAGE;
-    const size = (insns.length + 2) * R.RECORD_SIZE;
+    const size = sizeOf(insns.length);
     if (this.next + size > S.BLOCKS_END) this.flush();
     const header = this.next;
     this.next += size;
-    const block: Block = { id: this.nextId++, gpa, key, header, length, instructions: insns.length, isDeferred: false };
-    this.write(block, insns, crosses ? (secondPage as number) : 0);
-    this.register(block, crosses ? (secondPage as number) : 0);
+    const crosses = (gpa % PAGE) + (insns[0] as Insn).length > PAGE;
+    this.write(header, gpa, key, insns, crosses ? (secondPage as number) : 0);
+    const block = this.byHeader(header);
+    this.register(block);
     this.made++;
     return block;
   }
@@ -172,10 +192,8 @@ export class BlockCache {
     this.makeRoomForForms();
     const insns = this.cut(gpa, key | S.KEY_SINGLE, secondPage);
     if (insns === undefined) return undefined;
-    const length = (insns[0] as Insn).length;
-    const block: Block = { id: 0, gpa, key, header: TRANSIENT_BLOCK, length, instructions: 1, isDeferred: false };
-    this.write(block, insns, 0);
-    return block;
+    this.write(TRANSIENT_BLOCK, gpa, key, insns, 0);
+    return this.byHeader(TRANSIENT_BLOCK);
   }
 
   private makeRoomForForms(): void {
@@ -184,21 +202,17 @@ export class BlockCache {
     this.interpreter.forget();
   }
 
-  private write(block: Block, insns: readonly Insn[], secondPage: number): void {
-    const { gpa, key, header } = block;
-    this.writeHeader(block, secondPage);
-    let offset = gpa % PAGE;
-    let record = header + R.RECORD_SIZE;
-    for (const insn of insns) {
-      this.writeRecord(record, insn, key, offset);
-      offset += insn.length;
-      record += R.RECORD_SIZE;
-    }
-    this.clearRecord(record);
-    this.i32[(record + R.HANDLER) >> 2] = HANDLER_CLOSE;
-    this.i32[(record + R.OFFSET) >> 2] = offset;
-    this.i32[(record + R.NEXT) >> 2] = offset;
-    this.interpreter.flush();
+  private write(header: number, gpa: number, key: number, insns: readonly Insn[], secondPage: number): void {
+    const offset = gpa % PAGE;
+    this.i32.fill(0, header >> 2, (header + R.RECORD_SIZE) >> 2);
+    this.setWord(header, R.HANDLER, HANDLER_HEADER);
+    this.u16[(header + R.OFFSET) >> 1] = offset;
+    this.u16[(header + R.HEADER_LENGTH) >> 1] = insns.reduce((n, i) => n + i.length, 0);
+    this.setWord(header, R.HEADER_COUNT, insns.length);
+    this.setWord(header, R.HEADER_PAGE, S.RAM + gpa - offset);
+    this.setWord(header, R.HEADER_KEY, key);
+    this.setWord(header, R.HEADER_SECOND_PAGE, secondPage);
+    this.writer.write(header + R.RECORD_SIZE, insns, key, offset);
   }
 
   /** Instructions from `gpa` on that form one block. */
@@ -244,97 +258,51 @@ export class BlockCache {
 
   /** False for a block that was dropped meanwhile. */
   isAlive(block: Block): boolean {
-    return this.byId.get(block.id) === block;
-  }
-
-  // ---- records ----
-  private clearRecord(record: number): void {
-    this.i32.fill(0, record >> 2, (record + R.RECORD_SIZE) >> 2);
-  }
-
-  private writeHeader(block: Block, secondPage: number): void {
-    const at = block.header;
-    this.clearRecord(at);
-    const set = (field: number, value: number): void => {
-      this.i32[(at + field) >> 2] = value;
-    };
-    set(R.HANDLER, HANDLER_HEADER);
-    set(R.OFFSET, block.gpa % PAGE);
-    set(R.HEADER_COUNT, block.instructions);
-    set(R.HEADER_BLOCK, block.id);
-    set(R.HEADER_PAGE, S.RAM + block.gpa - (block.gpa % PAGE));
-    set(R.HEADER_KEY, block.key);
-    set(R.HEADER_SECOND_PAGE, secondPage);
-    set(R.HEADER_LENGTH, block.length);
-  }
-
-  private writeRecord(at: number, insn: Insn, key: number, offset: number): void {
-    this.clearRecord(at);
-    const i32 = this.i32;
-    i32[(at + R.HANDLER) >> 2] = this.interpreter.handler(insn, key);
-    i32[(at + R.OFFSET) >> 2] = offset;
-    i32[(at + R.NEXT) >> 2] = offset + insn.length;
-    let immediates = 0;
-    for (let n = 0; n < insn.operands.length; n++) {
-      const op = insn.operands[n] as Operand;
-      const slot = (at + R.OPERAND + 4 * n) >> 2;
-      switch (op.kind) {
-        case 'reg':
-          if (n < 3) i32[slot] = registerSlot(op);
-          break;
-        case 'mem':
-          this.writeMemory(at, op);
-          break;
-        case 'imm':
-          if (immediates++ === 0) this.view.setBigUint64(at + R.IMMEDIATE, op.value, true);
-          else i32[(at + R.SCALE) >> 2] = Number(op.value);
-          break;
-        case 'rel':
-          this.view.setBigInt64(at + R.IMMEDIATE, BigInt(offset + insn.length + op.disp), true);
-          break;
-        case 'far':
-          this.view.setBigInt64(at + R.IMMEDIATE, BigInt(op.offset), true);
-          this.view.setBigInt64(at + R.DISPLACEMENT, BigInt(op.selector), true);
-          break;
-      }
-    }
-  }
-
-  private writeMemory(at: number, op: MemoryOperand): void {
-    const pointer = (index: number): number =>
-      S.CPU_BASE + (index === NO_REGISTER || index === BASE_RIP ? S.ZERO : S.GPR + 8 * index);
-    this.i32[(at + R.BASE) >> 2] = pointer(op.base);
-    this.i32[(at + R.INDEX) >> 2] = pointer(op.index);
-    this.i32[(at + R.SCALE) >> 2] = op.scale;
-    this.view.setBigInt64(at + R.DISPLACEMENT, BigInt(op.disp), true);
+    return block.epoch === this.epoch && this.word(block.header, R.HEADER_PAGE) !== DROPPED;
   }
 
   // ---- pages ----
-  private page(frame: number): Page {
-    let page = this.pages.get(frame);
-    if (page === undefined) {
-      page = { starts: new Map(), blocks: new Set(), regions: new Set() };
-      this.pages.set(frame, page);
-      const attribute = S.PAGE_ATTRIBUTES + frame;
-      this.bytes[attribute] = (this.bytes[attribute] as number) | S.PAGE_HAS_CODE;
-      this.runtime.dropWrites(S.RAM + frame * PAGE);
-    }
-    return page;
+  private noteCode(frame: number): void {
+    const attribute = S.PAGE_ATTRIBUTES + frame;
+    const before = this.bytes[attribute] as number;
+    if ((before & S.PAGE_HAS_CODE) !== 0) return;
+    this.bytes[attribute] = before | S.PAGE_HAS_CODE;
+    this.runtime.dropWrites(S.RAM + frame * PAGE);
+  }
+  private forgetCode(frame: number): void {
+    const at = (S.CODE_BITMAP + frame * 8) >> 2;
+    this.i32[at] = 0;
+    this.i32[at + 1] = 0;
+    const attribute = S.PAGE_ATTRIBUTES + frame;
+    this.bytes[attribute] = (this.bytes[attribute] as number) & ~S.PAGE_HAS_CODE;
+  }
+  private secondFrame(header: number): number | undefined {
+    const page = this.word(header, R.HEADER_SECOND_PAGE) >>> 0;
+    return page === 0 ? undefined : (page - S.RAM) / PAGE;
+  }
+  /** Bytes of a block in the second page. */
+  private rest(header: number): number {
+    return (
+      (this.u16[(header + R.OFFSET) >> 1] as number) + (this.u16[(header + R.HEADER_LENGTH) >> 1] as number) - PAGE
+    );
   }
 
-  private register(block: Block, secondPage: number): void {
-    this.byId.set(block.id, block);
-    const frame = Math.floor(block.gpa / PAGE);
-    const page = this.page(frame);
-    page.starts.set(startKey(block.gpa, block.key), block);
-    page.blocks.add(block);
-    const offset = block.gpa % PAGE;
-    this.markChunks(frame, offset, Math.min(PAGE, offset + block.length));
-    if (secondPage !== 0) {
-      const second = (secondPage - S.RAM) / PAGE;
-      this.page(second).blocks.add(block);
-      this.markChunks(second, 0, offset + block.length - PAGE);
-    }
+  private register({ gpa, key, header }: Block): void {
+    const frame = Math.floor(gpa / PAGE);
+    this.byStart.add(startList(gpa, key), header);
+    this.beginning.add(frame, header);
+    this.noteCode(frame);
+    this.markBeginning(frame, header);
+    const second = this.secondFrame(header);
+    if (second === undefined) return;
+    this.reaching.add(second, header);
+    this.noteCode(second);
+    this.markChunks(second, 0, this.rest(header));
+  }
+
+  private markBeginning(frame: number, header: number): void {
+    const offset = this.u16[(header + R.OFFSET) >> 1] as number;
+    this.markChunks(frame, offset, Math.min(PAGE, offset + (this.u16[(header + R.HEADER_LENGTH) >> 1] as number)));
   }
 
   private markChunks(frame: number, start: number, end: number): void {
@@ -346,16 +314,22 @@ export class BlockCache {
   }
 
   addRegion(region: CompiledRegion): void {
-    this.page(region.frame).regions.add(region);
+    const { frame } = region;
+    this.noteCode(frame);
+    const regions = this.regions.get(frame) ?? new Set();
+    this.regions.set(frame, regions.add(region));
     for (const [number, entry] of region.entries.entries()) {
       if (entry === undefined) continue;
-      const { header } = entry;
-      this.i32[(header + R.HANDLER) >> 2] = region.tableIndex;
-      this.i32[(header + R.HEADER_ENTRY) >> 2] = number;
+      this.setWord(entry.header, R.HANDLER, region.tableIndex);
+      this.setWord(entry.header, R.HEADER_ENTRY, number);
     }
-    const at = (S.CODE_BITMAP + region.frame * 8) >> 2;
-    this.i32[at] = (this.i32[at] as number) | region.chunks[0];
-    this.i32[at + 1] = (this.i32[at + 1] as number) | region.chunks[1];
+    this.markRegion(region);
+  }
+
+  private markRegion({ frame, chunks }: CompiledRegion): void {
+    const at = (S.CODE_BITMAP + frame * 8) >> 2;
+    this.i32[at] = (this.i32[at] as number) | chunks[0];
+    this.i32[at + 1] = (this.i32[at + 1] as number) | chunks[1];
   }
 
   /** Guest bytes from `gpa` on change: drops every block and region made of their 64-byte chunks. */
@@ -369,10 +343,9 @@ export class BlockCache {
   }
 
   private invalidateChunks(frame: number, first: number, last: number): void {
-    const page = this.pages.get(frame);
-    if (page === undefined) return;
+    if (frame >= this.frames || ((this.bytes[S.PAGE_ATTRIBUTES + frame] as number) & S.PAGE_HAS_CODE) === 0) return;
     if (first === 0 && last === 63) this.noteGivenUp(frame);
-    for (const region of page.regions) {
+    for (const region of this.regions.get(frame) ?? []) {
       for (let chunk = first; chunk <= last; chunk++) {
         if (((region.chunks[chunk >> 5] as number) >>> (chunk & 31)) & 1) {
           this.dropRegion(region);
@@ -380,11 +353,18 @@ export class BlockCache {
         }
       }
     }
-    for (const block of page.blocks) {
-      const start = block.gpa - frame * PAGE;
-      if (start >> 6 <= last && (start + block.length - 1) >> 6 >= first) this.dropBlock(block);
+    for (const [lists, isSecond] of [
+      [this.beginning, false],
+      [this.reaching, true],
+    ] as const) {
+      for (let at = lists.first(frame), next = 0; at !== 0; at = next) {
+        next = lists.after(at);
+        const start = isSecond ? 0 : (this.u16[(at + R.OFFSET) >> 1] as number);
+        const length = isSecond ? this.rest(at) : (this.u16[(at + R.HEADER_LENGTH) >> 1] as number);
+        if (start >> 6 <= last && (start + length - 1) >> 6 >= first) this.dropHeader(at);
+      }
     }
-    this.remark(frame, page);
+    this.remark(frame);
   }
 
   /** The whole page loses its code, for being written: where that happens again and again it keeps both. */
@@ -397,35 +377,27 @@ export class BlockCache {
   }
 
   /** The page's code bitmap from what is left in it. */
-  private remark(frame: number, page: Page): void {
-    const at = (S.CODE_BITMAP + frame * 8) >> 2;
-    this.i32[at] = 0;
-    this.i32[at + 1] = 0;
-    if (page.blocks.size === 0 && page.regions.size === 0) {
-      this.pages.delete(frame);
-      const attribute = S.PAGE_ATTRIBUTES + frame;
-      this.bytes[attribute] = (this.bytes[attribute] as number) & ~S.PAGE_HAS_CODE;
-      return;
-    }
-    for (const block of page.blocks) {
-      const start = block.gpa - frame * PAGE;
-      this.markChunks(frame, Math.max(0, start), Math.min(PAGE, start + block.length));
-    }
-    for (const region of page.regions) {
-      this.i32[at] = (this.i32[at] as number) | region.chunks[0];
-      this.i32[at + 1] = (this.i32[at + 1] as number) | region.chunks[1];
-    }
+  private remark(frame: number): void {
+    this.forgetCode(frame);
+    const { beginning, reaching } = this;
+    for (let at = beginning.first(frame); at !== 0; at = beginning.after(at)) this.markBeginning(frame, at);
+    for (let at = reaching.first(frame); at !== 0; at = reaching.after(at)) this.markChunks(frame, 0, this.rest(at));
+    const regions = this.regions.get(frame);
+    for (const region of regions ?? []) this.markRegion(region);
+    if (beginning.first(frame) === 0 && reaching.first(frame) === 0 && regions === undefined) return;
+    const attribute = S.PAGE_ATTRIBUTES + frame;
+    this.bytes[attribute] = (this.bytes[attribute] as number) | S.PAGE_HAS_CODE;
   }
 
   /** Forgets one block. */
   drop(block: Block): void {
-    this.dropBlock(block);
+    this.dropHeader(block.header);
   }
 
   /** The region of this mode that has a block at `gpa`, or else one of its page that may jump there indirectly. */
   regionAt(gpa: number, key: number): CompiledRegion | undefined {
     let near: CompiledRegion | undefined;
-    for (const region of this.pages.get(Math.floor(gpa / PAGE))?.regions ?? []) {
+    for (const region of this.regions.get(Math.floor(gpa / PAGE)) ?? []) {
       if (region.key !== key) continue;
       if (region.offsets.has(gpa % PAGE)) return region;
       if (region.hasTable && region.instructions < MAX_JOINED) near ??= region;
@@ -433,54 +405,51 @@ export class BlockCache {
     return near;
   }
   regionById(page: number, id: number): CompiledRegion | undefined {
-    for (const region of this.pages.get(page / PAGE)?.regions ?? []) if (region.id === id) return region;
+    for (const region of this.regions.get(page / PAGE) ?? []) if (region.id === id) return region;
     return undefined;
   }
   /** True where the block's header leads into a region. */
   isTranslated(block: Block): boolean {
-    return (this.i32[(block.header + R.HANDLER) >> 2] as number) >= FIRST_REGION;
+    return this.word(block.header, R.HANDLER) >= FIRST_REGION;
   }
 
   dropRegion(region: CompiledRegion): void {
-    if (this.pages.get(region.frame)?.regions.delete(region) !== true) return;
+    const regions = this.regions.get(region.frame);
+    if (regions?.delete(region) !== true) return;
+    if (regions.size === 0) this.regions.delete(region.frame);
     for (const entry of region.entries) {
       if (entry === undefined || !this.isAlive(entry)) continue;
       const { header } = entry;
-      if (this.i32[(header + R.HANDLER) >> 2] !== region.tableIndex) continue;
-      this.i32[(header + R.HANDLER) >> 2] = HANDLER_HEADER;
-      this.i32[(header + R.HEADER_HEAT) >> 2] = 0;
+      if (this.word(header, R.HANDLER) !== region.tableIndex) continue;
+      this.setWord(header, R.HANDLER, HANDLER_HEADER);
+      this.setWord(header, R.HEADER_HEAT, 0);
     }
     this.onRegionDropped(region);
   }
 
-  private dropBlock(block: Block): void {
+  private dropHeader(header: number): void {
     this.invalidated++;
-    this.pages.get(Math.floor(block.gpa / PAGE))?.starts.delete(startKey(block.gpa, block.key));
-    this.byId.delete(block.id);
-    this.i32[(block.header + R.HANDLER) >> 2] = HANDLER_INVALID;
+    const { gpa, key } = this.byHeader(header);
+    this.byStart.remove(startList(gpa, key), header);
+    this.beginning.remove(Math.floor(gpa / PAGE), header);
+    const second = this.secondFrame(header);
+    if (second !== undefined) this.reaching.remove(second, header);
+    this.setWord(header, R.HANDLER, HANDLER_INVALID);
     // No lookup may find it again.
-    this.i32[(block.header + R.HEADER_PAGE) >> 2] = -1;
-    const frame = Math.floor(block.gpa / PAGE);
-    for (const f of [frame, frame + 1]) this.pages.get(f)?.blocks.delete(block);
-    if ((block.gpa % PAGE) + block.length > PAGE) {
-      // The second page's frame is not next to the first in physical memory: look for it.
-      for (const page of this.pages.values()) page.blocks.delete(block);
-    }
+    this.setWord(header, R.HEADER_PAGE, DROPPED);
   }
 
   /** Forgets everything: the record area is full. */
   flush(): void {
     this.flushes++;
-    for (const [frame, page] of this.pages) {
-      for (const region of page.regions) this.onRegionDropped(region);
-      const at = (S.CODE_BITMAP + frame * 8) >> 2;
-      this.i32[at] = 0;
-      this.i32[at + 1] = 0;
-      const attribute = S.PAGE_ATTRIBUTES + frame;
-      this.bytes[attribute] = (this.bytes[attribute] as number) & ~S.PAGE_HAS_CODE;
+    for (const regions of this.regions.values()) for (const region of regions) this.onRegionDropped(region);
+    for (let frame = 0; frame < this.frames; frame++) {
+      if (((this.bytes[S.PAGE_ATTRIBUTES + frame] as number) & S.PAGE_HAS_CODE) !== 0) this.forgetCode(frame);
     }
-    this.pages.clear();
-    this.byId.clear();
+    this.regions.clear();
+    this.byStart.clear();
+    this.beginning.clear();
+    this.reaching.clear();
     this.i32.fill(0, S.JUMP_CACHE >> 2, (S.JUMP_CACHE + S.JUMP_CACHE_ENTRIES * 16) >> 2);
     this.i32.fill(0, S.RETURN_RING >> 2, (S.RETURN_RING + S.RETURN_RING_SIZE) >> 2);
     this.next = FIRST_BLOCK;
@@ -488,26 +457,17 @@ export class BlockCache {
   }
 }
 
-/** A small integer for offset and key: 12 and 19 bits. */
-function startKey(gpa: number, key: number): number {
-  return ((gpa % PAGE) << 19) | key;
+/** Number of the list for a start. */
+function startList(gpa: number, key: number): number {
+  return (Math.imul(gpa, 0x9e3779b1) ^ Math.imul(key, 0x85ebca6b)) >>> 16;
+}
+
+/** Bytes of a block of so many instructions. */
+function sizeOf(instructions: number): number {
+  return R.RECORD_SIZE * (1 + instructions) + R.CLOSE_SIZE;
 }
 
 /** Conditional branches end an interpreted block although control may fall through. */
 function branches(insn: Insn): boolean {
   return insn.operands.some((op) => op.kind === 'rel');
-}
-
-/** What the record's operand slot holds: a pointer into the vCPU state for value registers, a number for the others. */
-function registerSlot(op: Operand & { kind: 'reg' }): number {
-  switch (op.file) {
-    case 'gpr':
-      return S.CPU_BASE + S.GPR + 8 * op.index + (op.high ? 1 : 0);
-    case 'xmm':
-      return S.CPU_BASE + S.XMM + 16 * op.index;
-    case 'mmx':
-      return S.CPU_BASE + S.FPR + 16 * op.index;
-    default:
-      return op.index;
-  }
 }

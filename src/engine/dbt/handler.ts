@@ -98,8 +98,7 @@ export class HandlerLowering extends Lowering {
     e.i32(0);
     this.ripPlus(() => {
       e.get(RECORD);
-      e.load('i32', 4, offsetField);
-      e.op('i64.extend_i32_s');
+      e.load('i64', 2, offsetField);
     });
     e.store('i64', 8, S.CPU_BASE + S.RIP);
   }
@@ -170,11 +169,10 @@ export class HandlerLowering extends Lowering {
   }
   /** Last record of a block that falls through. */
   close(): FunctionBody {
-    this.followLink(R.LINK_NEXT, () => {
+    this.followLink(R.CLOSE_LINK, () => {
       this.ripPlus(() => {
         this.emit.get(RECORD);
-        this.emit.load('i32', 4, R.NEXT);
-        this.emit.op('i64.extend_i32_s');
+        this.emit.load('i64', 2, R.NEXT);
       });
     });
     return this.emit.finish(this.types.handler);

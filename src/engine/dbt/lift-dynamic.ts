@@ -29,7 +29,7 @@ export class DynamicLift extends Lift {
     this.hasMemory = insn.operands.some((op) => op.kind === 'mem');
   }
 
-  private field(offset: number, size: 4 | 8): Value {
+  private field(offset: number, size: 2 | 4 | 8): Value {
     const v = new Node('field', size === 8 ? 'i64' : 'i32');
     v.imm = offset;
     v.size = size;
@@ -86,10 +86,10 @@ export class DynamicLift extends Lift {
     return this.is64 ? rip : this.truncate(rip, 4);
   }
   override next(): Value {
-    return this.ripPlus(this.sext64(this.field(R.NEXT, 4)));
+    return this.ripPlus(this.zext64(this.field(R.NEXT, 2)));
   }
   override current(): Value {
-    return this.ripPlus(this.sext64(this.field(R.OFFSET, 4)));
+    return this.ripPlus(this.zext64(this.field(R.OFFSET, 2)));
   }
   protected override targetOffset(_op: RelativeOperand): Value {
     return this.field(R.IMMEDIATE, 8);

@@ -1,36 +1,42 @@
 /**
- * The interpreter's decoded form. A block is a header record followed by one record per instruction and a closing one;
- * every record is 64 bytes of linear memory, starts with the table index of its handler, and is that handler's only
- * argument. Compiled regions have the same signature, so a block enters its region by its header's handler changing.
+ * The interpreter's decoded form. A block is a header record followed by one record per instruction and a closing one, in
+ * linear memory; each starts with the table index of its handler, and is that handler's only argument. Compiled regions have
+ * the same signature, so a block enters its region by its header's handler changing.
  *
- *    0 handler   4 offset    8 next      12 operand 0   (i32 each: table index; page offsets; pointers to registers)
- *   16 operand 1 20 operand 2 24 base    28 index
- *   32 (free)                36 scale    40 displacement i64
- *   48 immediate i64         56 link taken   60 link fall-through (pointers to records, 0: not resolved)
+ *    0 handler i32         4 offset u16, 6 next u16 (page offsets)
+ *    8 operand 0  12 operand 1  16 operand 2   (i32: pointers to registers)
+ *   20 base  24 index  28 scale i32            32 displacement i64   40 immediate i64
  *
- * Header record: 4 offset of its first instruction, 8 instructions in the block, 12 times entered, 16 block number,
- * 20 host address of its page, 24 block key, 28 host address of the second page where its only instruction crosses (0: none),
- * 36 number of the region's entry (where the handler is a region), 40 bytes of code in the block.
+ * A relative jump has no memory operand: its link (pointer to a header, 0: not resolved) stands where the index does.
+ * Closing record: handler, offset, next as above, 8 link.
+ * Header: handler and offset as above, 6 bytes of code in the block u16, 8 instructions in the block, 12 times entered,
+ * 16 host address of its page, 20 block key, 24 host address of the second page where its only instruction crosses (0: none),
+ * 28 number of the region's entry (where the handler is a region), 32, 36, 40 the block cache's lists, 44 told to wait.
  */
-export const RECORD_SIZE = 64;
+export const RECORD_SIZE = 48;
+export const CLOSE_SIZE = 16;
 
 export const HANDLER = 0;
 export const OFFSET = 4;
-export const NEXT = 8;
-export const OPERAND = 12;
-export const BASE = 24;
-export const INDEX = 28;
-export const SCALE = 36;
-export const DISPLACEMENT = 40;
-export const IMMEDIATE = 48;
-export const LINK_TAKEN = 56;
-export const LINK_NEXT = 60;
+export const NEXT = 6;
+export const OPERAND = 8;
+export const BASE = 20;
+export const INDEX = 24;
+export const SCALE = 28;
+export const DISPLACEMENT = 32;
+export const IMMEDIATE = 40;
+export const LINK_TAKEN = 24;
 
+export const CLOSE_LINK = 8;
+
+export const HEADER_LENGTH = 6;
 export const HEADER_COUNT = 8;
 export const HEADER_HEAT = 12;
-export const HEADER_BLOCK = 16;
-export const HEADER_PAGE = 20;
-export const HEADER_KEY = 24;
-export const HEADER_SECOND_PAGE = 28;
-export const HEADER_ENTRY = 36;
-export const HEADER_LENGTH = 40;
+export const HEADER_PAGE = 16;
+export const HEADER_KEY = 20;
+export const HEADER_SECOND_PAGE = 24;
+export const HEADER_ENTRY = 28;
+export const HEADER_SAME_START = 32;
+export const HEADER_SAME_PAGE = 36;
+export const HEADER_SAME_SECOND_PAGE = 40;
+export const HEADER_DEFERRED = 44;

@@ -291,11 +291,9 @@ export class DbtVcpu implements SteppingVcpu {
       case S.STATUS_CODE_WRITE:
         this.invalidateWritten();
         return this.step(true);
-      case S.STATUS_HOT: {
-        const block = this.cache.byHeader(this.word(S.RECORD));
-        if (block !== undefined) this.translator.request(block, this.now());
+      case S.STATUS_HOT:
+        this.translator.request(this.cache.byHeader(this.word(S.RECORD)), this.now());
         return undefined;
-      }
       case S.STATUS_HALT:
         this.setWord(S.INTERRUPT_SHADOW, 0);
         return { kind: 'hlt' };
