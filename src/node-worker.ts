@@ -1,5 +1,7 @@
 /** The vCPU thread on Node. */
 import { randomFillSync } from 'node:crypto';
+// The global of that name looks itself up at every use.
+import { performance } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
 import { type CompilerAnswer, CompilerThread } from './engine/dbt/compiler-thread.js';

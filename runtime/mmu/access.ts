@@ -35,7 +35,8 @@ import {
   STATUS_CODE_WRITE,
 } from '../../src/x86/state';
 import { matchDataBreakpoint } from '../system/breakpoint';
-import { answer, request } from '../system/exit';
+import { busRead, busWrite } from '../system/env';
+import { answer, isDirect, request } from '../system/exit';
 import { raiseError } from '../system/raise';
 import { backing, DEVICE } from './backing';
 import { fetchView, fill, readView, slotOf, writeView } from './tlb';
@@ -175,7 +176,17 @@ function leavesCanonical(gva: u64, size: i32): bool {
 }
 
 function readDevice(gpa: u64, size: i32): u64 {
+  if (size < 8 && isDirect()) {
+    const value = busRead(<f64>gpa, size);
+    if (value >= 0) return <u64>value;
+  }
   return request(EXIT_MMIO_READ, gpa, size, 0) != 0 ? answer() : 0;
+}
+
+/** False: STATUS is set. */
+function writeDevice(gpa: u64, size: i32, value: u64): bool {
+  if (size < 8 && isDirect() && busWrite(<f64>gpa, size, <u32>value) != 0) return true;
+  return request(EXIT_MMIO_WRITE, gpa, size, value) != 0;
 }
 
 function read(gva: u64, size: i32, access: i32, mmu: i32): u64 {
@@ -231,7 +242,7 @@ function write(gva: u64, value: u64, size: i32, mmu: i32): void {
       const page = inLow ? low : high;
       const byte = (value >> ((<u64>i) << 3)) & 255;
       if (page == DEVICE) {
-        if (request(EXIT_MMIO_WRITE, inLow ? lowGpa + i : highGpa + (i - first), 1, byte) == 0) return;
+        if (!writeDevice(inLow ? lowGpa + i : highGpa + (i - first), 1, byte)) return;
       } else if (!isReadOnly(page)) store<u8>(inLow ? low + i : high + (i - first), <u8>byte);
     }
     return;
@@ -239,7 +250,7 @@ function write(gva: u64, value: u64, size: i32, mmu: i32): void {
   const host = find(gva, ACCESS_WRITE, mmu);
   if (host == 0) return;
   if (host == DEVICE) {
-    request(EXIT_MMIO_WRITE, walkGpa, size, value);
+    writeDevice(walkGpa, size, value);
     return;
   }
   if (!codeAllows(host, size) || isReadOnly(host)) return;

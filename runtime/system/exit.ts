@@ -5,6 +5,7 @@
  */
 import {
   CPU_BASE,
+  DIRECT,
   EXIT_ADDRESS,
   EXIT_KIND,
   EXIT_SIZE,
@@ -18,6 +19,15 @@ import {
 } from '../../src/x86/state';
 
 let lastAnswer: u64 = 0;
+
+/**
+ * The machine may be asked at once, by `env`. Only where nothing of the log is of this access: whether one is declined
+ * does not depend on when it is made, so an instruction that runs again asks in the same way.
+ */
+// @ts-ignore: decorator
+@inline export function isDirect(): bool {
+  return load<i32>(CPU_BASE + DIRECT) != 0;
+}
 
 /**
  * 1 when the log holds the answer (then `answer()` tells it), 0 when the machine must be asked first: STATUS is then

@@ -24,7 +24,7 @@
  *   MSRs          rdmsr()  wrmsr() K: status
  *   system calls  syscall(next)  sysret(size)  sysenter()  sysexit(size): status  swapgs(): status
  *   identity      cpuid()  rdtsc()  rdtscp(): status  tscValue(): u64  rdpid(): u64  rdrand(size): u64
- *   ports         checkIoPermission(port, size)  portIn(port, size)  portOut(port, size, value): status  lastIn(): u64
+ *   ports         checkIoPermission(port, size)  portIn(port, size)  portOut(port, size, value): status
  *   RFLAGS        cli()  sti()  checkPushf(size)  checkPopf(image: u64, size)  popf(image: u64, size) K  clac() K  stac() K: status  pushfValue(): u64
  *   idle, caches  hlt(next)  monitor()  mwait()  rdpmc()  wbinvd()  invlpg(gva: u64)  invpcid(type: u64, gva: u64): status
  *   frames        enter(size, allocation, level): status
@@ -45,7 +45,7 @@ export { computeFlags, condition, evaluateCondition, evaluateFlags, getRflags, s
 export { enter } from './frame';
 export { hlt, monitor, mwait, rdpmc, wbinvd } from './idle';
 export { invlpg, invpcid } from './invalidate';
-export { checkIoPermission, lastIn, portIn, portOut } from './io';
+export { checkIoPermission, portIn, portOut } from './io';
 export { iret } from './iret';
 export { updateKey } from './key';
 export { rdmsr, wrmsr } from './msr';

@@ -5,6 +5,7 @@ import {
   EXIT_PIO_IN,
   EXIT_PIO_OUT,
   KEY_DATA_BREAKPOINT,
+  LAST_IN,
   SEG_TR,
   STATUS_EXIT,
 } from '../../src/x86/state';
@@ -12,7 +13,8 @@ import { readLinear } from '../mmu/access';
 import { attributes, baseOf, cpl, iopl, isProtected, isVm86, limitOf, status } from './cpu';
 import { matchIoBreakpoint } from './breakpoint';
 import { linear } from './descriptor';
-import { answer, request } from './exit';
+import { portRead, portWrite } from './env';
+import { answer, isDirect, request } from './exit';
 import { mmuIndexImplicit } from './key';
 import { raiseGp0 } from './raise';
 
@@ -36,27 +38,32 @@ export function checkIoPermission(port: i32, size: i32): i32 {
   return (bits >> (port & 7)) & mask ? raiseGp0() : 0;
 }
 
-let inValue: u64 = 0;
-
-/** What the last `portIn` that returned 0 read. */
-export function lastIn(): u64 {
-  return inValue;
-}
-
-/** Reads a port: 0 (then `lastIn()` is the value), or STATUS_EXIT. Permission has been checked. */
+/** IN: 0 (then LAST_IN is the value), or a status. */
 export function portIn(port: i32, size: i32): i32 {
-  if (request(EXIT_PIO_IN, (port & 0xffff) as u64, size, 0) == 0) return STATUS_EXIT;
-  const bits: u64 = (size as u64) << 3;
-  inValue = answer() & (((1 as u64) << bits) - 1);
+  const refused = checkIoPermission(port, size);
+  if (refused != 0) return refused;
+  const number = port & 0xffff;
+  const value = isDirect() ? portRead(number, size) : -1;
+  if (value >= 0) store<u32>(CPU_BASE + LAST_IN, value as u32);
+  else {
+    if (request(EXIT_PIO_IN, number as u64, size, 0) == 0) return STATUS_EXIT;
+    const bits: u64 = (size as u64) << 3;
+    store<u32>(CPU_BASE + LAST_IN, (answer() & (((1 as u64) << bits) - 1)) as u32);
+  }
   noteBreakpoint(port, size);
   return 0;
 }
 
-/** Writes a port: 0, or STATUS_EXIT. */
+/** OUT: 0, or a status. */
 export function portOut(port: i32, size: i32, value: u32): i32 {
+  const refused = checkIoPermission(port, size);
+  if (refused != 0) return refused;
+  const number = port & 0xffff;
   const bits: u64 = (size as u64) << 3;
   const masked = (value as u64) & (((1 as u64) << bits) - 1);
-  if (request(EXIT_PIO_OUT, (port & 0xffff) as u64, size, masked) == 0) return STATUS_EXIT;
+  if (!isDirect() || portWrite(number, size, masked as u32) == 0) {
+    if (request(EXIT_PIO_OUT, number as u64, size, masked) == 0) return STATUS_EXIT;
+  }
   noteBreakpoint(port, size);
   return 0;
 }

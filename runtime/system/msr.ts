@@ -38,7 +38,8 @@ import {
 } from '../../src/x86/state';
 import { flushTlb } from '../mmu/tlb';
 import { cpl, gpr, isCanonical, RAX, RCX, RDX, setGpr } from './cpu';
-import { answer, request } from './exit';
+import { msrWrite } from './env';
+import { answer, isDirect, request } from './exit';
 import { updateKey } from './key';
 import { raiseGp0 } from './raise';
 import { tscValue, writeTsc, writeTscAdjust } from './tsc';
@@ -271,6 +272,7 @@ function writeMsr(msr: u32, value: u64): i32 {
   }
   const range = mtrr(msr);
   if (range != 0) return writeMtrr(msr, range, value);
+  if (isDirect() && msrWrite(msr as i32, value) != 0) return 0;
   if (request(EXIT_WRMSR, msr as u64, 8, value) == 0) return STATUS_EXIT;
   return wasRefused() ? raiseGp0() : 0;
 }

@@ -11,6 +11,15 @@ export interface PioHandler {
 }
 
 /** 8-byte accesses arrive as two 4-byte ones, low half first, unless the device takes them whole. */
+/**
+ * Accesses that concern the device, its interrupts and its timers alone: not memory, nor where memory is, nor the machine's
+ * life. They may be made while the guest runs.
+ */
+export type Direct = 'reads' | 'all';
+
+/** The answer to an access that is not of this kind. */
+export const DECLINED = -1;
+
 export interface MmioHandler {
   read(offset: number, size: IoSize, vcpu: number): number;
   write(offset: number, size: IoSize, value: number, vcpu: number): void;

@@ -34,6 +34,21 @@ export type VmExit =
 
 export type VmExitKind = VmExit['kind'];
 
+/**
+ * Questions that the machine answers while the guest runs, without an exit and an entry: what takes no look at anything but
+ * the device. Whatever needs more is declined, without any effect; which accesses are declined follows from their address
+ * and size alone. Where an answer makes work for the vCPU loop (an interrupt, a deadline) the machine kicks the vCPU.
+ */
+export interface DirectAccess {
+  /** The value read, or a negative number: declined. */
+  readPort(port: number, size: 1 | 2 | 4): number;
+  /** False: declined. */
+  writePort(port: number, size: 1 | 2 | 4, value: number): boolean;
+  readMemory(gpa: number, size: 1 | 2 | 4): number;
+  writeMemory(gpa: number, size: 1 | 2 | 4, value: number): boolean;
+  writeMsr(msr: number, value: bigint): boolean;
+}
+
 export interface VmEntry {
   /** Answer to the last exit's question: the value read, or 'refused' (#GP) for an MSR; ignored where nothing was asked. */
   readonly answer: bigint | 'refused';
@@ -131,6 +146,10 @@ export interface Vcpu {
   /** Task priority, bits 7:4 of the local APIC's TPR (CR8 is the same register). */
   tpr: number;
   run(entry: VmEntry): VmExit;
+  /** From now on `run` asks here first. Absent: the engine knows exits only. */
+  answerBy?(direct: DirectAccess): void;
+  /** Asks the vCPU to leave with `preempted` soon; with nothing owed. */
+  kick?(): void;
   /** Exact while no exit's answer is owed. The DPL in SS's attributes is the CPL. */
   save(): CpuState;
   load(state: CpuState): void;

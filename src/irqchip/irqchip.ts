@@ -55,6 +55,8 @@ export class Irqchip implements ApicFabric {
   readonly pic: Pic;
   readonly ioapic: Ioapic;
   readonly lapics: readonly Lapic[];
+  /** Counts the times that a vCPU got something new to take. */
+  notices = 0;
   readonly #events: IrqchipEvents;
   readonly #clock: Clock;
   #foreign: ForeignLapic | undefined;
@@ -255,6 +257,7 @@ export class Irqchip implements ApicFabric {
   }
 
   attention(index: number): void {
+    this.notices++;
     this.#events.attention(index);
   }
 
@@ -311,7 +314,7 @@ export class Irqchip implements ApicFabric {
     // The first output change comes from the constructor, before the APICs exist.
     this.ioapic?.setPin(0, asserted);
     this.lapics?.[0]?.setLint(0, asserted);
-    if (asserted && this.lapics?.[0]?.enabled === false) this.#events.attention(0);
+    if (asserted && this.lapics?.[0]?.enabled === false) this.attention(0);
   }
 
   #send(destination: number, logical: boolean, mode: number, vector: number, level: boolean): boolean {

@@ -158,7 +158,7 @@ export class Chipset {
           rtcLine.open = !on;
         },
       });
-      bus.mmio.claim({ base: HPET_BASE, size: HPET_SIZE, handler: this.#hpet });
+      bus.mmio.claim({ base: HPET_BASE, size: HPET_SIZE, handler: this.#hpet, direct: true });
     }
     this.fwCfg = new FwCfg(options.memory);
     this.#systemControl = new SystemControl(
@@ -198,9 +198,9 @@ export class Chipset {
 
     this.#claimPorts();
     this.#claimLapicPages();
-    bus.mmio.claim({ base: apic.IOAPIC_BASE, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.ioapic });
+    bus.mmio.claim({ base: apic.IOAPIC_BASE, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.ioapic, direct: true });
     bus.msr.claim(apic.MSR_APIC_BASE, apic.MSR_APIC_BASE, this.irqchip.msrs);
-    bus.msr.claim(apic.MSR_TSC_DEADLINE, apic.MSR_TSC_DEADLINE, this.irqchip.msrs);
+    bus.msr.claim(apic.MSR_TSC_DEADLINE, apic.MSR_TSC_DEADLINE, this.irqchip.msrs, true);
     bus.msr.claim(apic.MSR_X2APIC_FIRST, apic.MSR_X2APIC_LAST, this.irqchip.msrs);
     this.#start();
   }
@@ -316,20 +316,20 @@ export class Chipset {
   #claimPorts(): void {
     const { pio } = this.bus;
     const { irqchip } = this;
-    pio.claim({ first: PIC_MASTER_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('master') });
-    pio.claim({ first: PIC_SLAVE_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('slave') });
-    pio.claim({ first: ELCR_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.elcrPorts });
-    pio.claim({ first: PIT_PORT, count: 4, sizes: BYTE, handler: this.#pit });
+    pio.claim({ first: PIC_MASTER_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('master'), direct: 'all' });
+    pio.claim({ first: PIC_SLAVE_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('slave'), direct: 'all' });
+    pio.claim({ first: ELCR_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.elcrPorts, direct: 'all' });
+    pio.claim({ first: PIT_PORT, count: 4, sizes: BYTE, handler: this.#pit, direct: 'all' });
     pio.claim({ first: KBC_DATA_PORT, count: 1, sizes: BYTE, handler: this.i8042.dataPort });
-    pio.claim({ first: SYSTEM_CONTROL_B_PORT, count: 1, sizes: BYTE, handler: this.#pit.portB });
+    pio.claim({ first: SYSTEM_CONTROL_B_PORT, count: 1, sizes: BYTE, handler: this.#pit.portB, direct: 'all' });
     pio.claim({ first: KBC_COMMAND_PORT, count: 1, sizes: BYTE, handler: this.i8042.commandPort });
-    pio.claim({ first: RTC_PORT, count: 2, sizes: BYTE, handler: this.#rtc });
-    pio.claim({ first: POST_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.postPort });
+    pio.claim({ first: RTC_PORT, count: 2, sizes: BYTE, handler: this.#rtc, direct: 'all' });
+    pio.claim({ first: POST_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.postPort, direct: 'all' });
     pio.claim({ first: SYSTEM_CONTROL_A_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.portA });
     pio.claim({ first: acpi.SMI_COMMAND_PORT, count: 2, sizes: BYTE, handler: this.pm.smiPorts });
     pio.claim({ first: acpi.GPE0_PORT, count: acpi.GPE0_SIZE, sizes: BYTE, handler: this.pm.gpePorts });
     for (const [i, uart] of this.uarts.entries()) {
-      pio.claim({ first: COM_PORTS[i].port, count: 8, sizes: BYTE, handler: uart });
+      pio.claim({ first: COM_PORTS[i].port, count: 8, sizes: BYTE, handler: uart, direct: 'all' });
     }
     // 0xcf8 is the configuration address for dwords only; byte 0xcf9 is the reset control register.
     pio.claim({ first: PCI_CONFIG_ADDRESS_PORT, count: 4, sizes: [4], handler: this.pci.addressPort });
@@ -341,7 +341,7 @@ export class Chipset {
     }
     const { debugConsole: console } = this.#options;
     if (console !== undefined) {
-      pio.claim({ first: console.port, count: 1, sizes: BYTE, handler: debugConsole(console.backend) });
+      pio.claim({ first: console.port, count: 1, sizes: BYTE, handler: debugConsole(console.backend), direct: 'all' });
     }
     if (this.#options.debugExit) {
       const handler = debugExit((code) => this.events.debugExit(code));
@@ -355,7 +355,9 @@ export class Chipset {
     for (const release of this.#releaseLapicPages) release();
     this.#releaseLapicPages = this.irqchip
       .lapicBases()
-      .map((base) => this.bus.mmio.claim({ base, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.lapicPage(base) }));
+      .map((base) =>
+        this.bus.mmio.claim({ base, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.lapicPage(base), direct: true }),
+      );
   }
 
   /** An INTx pin pulls an I/O APIC input of its own kind and a PIRQ wire for the 8259As. */

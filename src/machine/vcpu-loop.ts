@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.js';
 import type { CpuState, Vcpu, VmEntry, VmExit, VmExitKind } from '../engine/engine.js';
 import type { Chipset } from './chipset.js';
+import { DirectDevices } from './direct-devices.js';
 
 export type LoopEnd = 'stopped' | 'shutdown';
 
@@ -42,8 +43,9 @@ export class VcpuLoop {
   interrupts = 0;
   /** Nanoseconds spent asleep in HLT. */
   haltedNs = 0;
-  /** May be another one after a hold. */
-  vcpu: Vcpu;
+  /** What was answered without an exit. */
+  readonly direct: DirectDevices;
+  private current: Vcpu;
   private readonly options: VcpuLoopOptions;
   private answer: bigint | 'refused' = 0n;
   private answered = false;
@@ -56,8 +58,27 @@ export class VcpuLoop {
 
   constructor(options: VcpuLoopOptions) {
     this.options = options;
-    this.vcpu = options.vcpu;
+    this.current = options.vcpu;
     this.halted = options.halted ?? false;
+    this.direct = new DirectDevices(
+      options.chipset,
+      options.clock,
+      () => this.current,
+      () => {
+        this.followTsc();
+        this.followTpr();
+      },
+    );
+    this.vcpu = options.vcpu;
+  }
+
+  /** May be another one after a hold. */
+  get vcpu(): Vcpu {
+    return this.current;
+  }
+  set vcpu(vcpu: Vcpu) {
+    this.current = vcpu;
+    vcpu.answerBy?.(this.direct);
   }
 
   run(): LoopEnd {
@@ -117,6 +138,12 @@ export class VcpuLoop {
       tprThreshold: irqchip.tprThreshold(0),
     };
     if (inject || nmi) this.interrupts++;
+    this.direct.enter({
+      untilNs: now + entry.sliceNs,
+      requestInterruptWindow: entry.requestInterruptWindow,
+      requestNmiWindow: entry.requestNmiWindow === true,
+      tprThreshold: entry.tprThreshold ?? 0,
+    });
     this.answer = 0n;
     this.answered = false;
     return entry;

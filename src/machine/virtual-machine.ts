@@ -385,8 +385,10 @@ function gather(counters: Statistics, loop: VcpuLoop, clock: Clock): Statistics 
     exits[kind] = count;
     if (ns > 0) exits[`${kind} ms`] = ns / 1e6;
   }
+  const answered = Object.fromEntries(Object.entries(loop.direct.answered).filter(([, count]) => count > 0));
   return {
     'VM exits': exits,
+    'answered without an exit': answered,
     time: { 'run s': clock.now() / 1e9, 'halted s': loop.haltedNs / 1e9, 'interrupts injected': loop.interrupts },
     ...counters,
   };

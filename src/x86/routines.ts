@@ -94,9 +94,7 @@ const system: Record<string, Routine> = {
   clac: acts(),
   stac: acts(),
   /** port, size, value */
-  checkIoPermission: acts('i32', 'i32'),
   portIn: acts('i32', 'i32'),
-  lastIn: tells('i64'),
   portOut: acts('i32', 'i32', 'i32'),
   hlt: acts('i64'),
   monitor: acts(),

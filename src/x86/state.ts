@@ -188,6 +188,10 @@ export const ADDRESS_CLOSED = 7688;
 export const NMI_WANTED = 7696;
 /** i32, an interrupt waits for CR8 to get below this: MOV to CR8 then asks for the run loop (EXIT_REQUEST); 0: none waits. */
 export const TPR_THRESHOLD = 7700;
+/** i32, 1 while the machine answers accesses at once (env.portRead and its kin); what it declines becomes an exit. */
+export const DIRECT = 7704;
+/** u32, what IN has read; bits above its size are zero. */
+export const LAST_IN = 7708;
 /** One byte per page of 0xc0000-0xfffff, for those whose attributes say PAGE_DEVICE: SHADOW_*. */
 export const SHADOW = 7744;
 export const SHADOW_BASE = 0xc0000;

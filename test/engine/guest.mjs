@@ -100,9 +100,9 @@ export function initialState(mode) {
 }
 
 export class SmallGuest {
-  /** `build(code)` writes the guest's code; it starts in `mode`. */
-  constructor(engine, mode, build, edit = () => undefined) {
-    Object.assign(this, makeEngine(engine, RAM_BYTES));
+  /** `build(code)` writes the guest's code; it starts in `mode`. `options` as of `makeEngine`. */
+  constructor(engine, mode, build, edit = () => undefined, options = {}) {
+    Object.assign(this, makeEngine(engine, RAM_BYTES, options));
     this.tables();
     this.code = new Code(mode === 'real' ? 0 : CODE);
     build(this.code, this);

@@ -16,7 +16,9 @@ const RANGES = [
 function processor() {
   const runtime = readFileSync(new URL('../../dist/runtime.wasm', import.meta.url));
   const memory = new WebAssembly.Memory({ initial: 1024, maximum: 65536, shared: true });
-  const env = { memory, clock: () => 0, random: () => 0 };
+  const zero = () => 0;
+  const env = { memory, clock: zero, random: zero };
+  for (const name of ['portRead', 'portWrite', 'busRead', 'busWrite', 'msrWrite']) env[name] = zero;
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(runtime), { env });
   const view = new DataView(memory.buffer);
   view.setUint32(S.CPU_BASE + S.PHYSICAL_BITS, 39, true);

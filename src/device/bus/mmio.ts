@@ -2,12 +2,14 @@
  * The guest-physical address space outside RAM. Platform devices come before PCI BARs, so that a guest that lays a
  * BAR over the interrupt controllers only loses the BAR. Unclaimed addresses read as all ones.
  */
-import { type IoSize, type MmioHandler, ones } from '../../base/io.js';
+import { DECLINED, type IoSize, type MmioHandler, ones } from '../../base/io.js';
 
 export interface MmioClaim {
   readonly base: number;
   readonly size: number;
   readonly handler: MmioHandler;
+  /** All of it is open while the guest runs, and reads change nothing: an instruction may repeat them. */
+  readonly direct?: boolean;
 }
 
 export type MmioAccessSize = 1 | 2 | 4 | 8;
@@ -71,6 +73,21 @@ export class MmioBus {
     else if (size !== 1 && this.#find(gpa, 1) !== this.#find(gpa + size - 1, 1)) {
       for (let i = 0; i < size; i++) this.writeNumber(gpa + i, 1, value >>> (8 * i), vcpu);
     }
+  }
+
+  /** As `readNumber`, or DECLINED without any effect: the guest must leave for this. */
+  readDirect(gpa: number, size: IoSize): number {
+    const claim = this.#find(gpa, size);
+    if (claim?.direct !== true) return DECLINED;
+    return (claim.handler.read(gpa - claim.base, size, 0) & ones(size)) >>> 0;
+  }
+
+  /** As `writeNumber`; false: declined. */
+  writeDirect(gpa: number, size: IoSize, value: number): boolean {
+    const claim = this.#find(gpa, size);
+    if (claim?.direct !== true) return false;
+    claim.handler.write(gpa - claim.base, size, value, 0);
+    return true;
   }
 
   #find(gpa: number, size: number): MmioClaim | undefined {

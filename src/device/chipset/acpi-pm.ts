@@ -25,6 +25,7 @@ export type AcpiPmState = StateOf<typeof STATE>;
 
 /** TMR_STS is set whenever the timer's top bit changes. */
 const HALF_TIMER_TICKS = 1 << (spec.PM_TIMER_BITS - 1);
+const PM_TIMER_TURN = 2 ** spec.PM_TIMER_BITS;
 const HALF_TIMER_NS = (HALF_TIMER_TICKS * 1e9) / spec.PM_TIMER_HZ;
 
 export class AcpiPm implements Device<AcpiPmState> {
@@ -142,7 +143,8 @@ export class AcpiPm implements Device<AcpiPmState> {
 
   #timerValue(): number {
     const ticks = Math.floor((this.#clock.now() * spec.PM_TIMER_HZ) / 1e9);
-    return ticks % (1 << spec.PM_TIMER_BITS);
+    // Guests wait by it, and no processor has an instruction for the remainder of doubles.
+    return ticks - Math.floor(ticks / PM_TIMER_TURN) * PM_TIMER_TURN;
   }
 
   #half(): number {

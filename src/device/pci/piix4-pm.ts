@@ -1,5 +1,5 @@
 /** Intel 82371AB (PIIX4) function 3, power management: where the ACPI and SMBus registers sit in I/O space. */
-import type { IoSize, PioHandler } from '../../base/io.js';
+import type { Direct, IoSize, PioHandler } from '../../base/io.js';
 import { PM_IO_SIZE, SCI_IRQ } from '../../spec/acpi.js';
 import * as spec from '../../spec/pci.js';
 import type { Bus } from '../bus/bus.js';
@@ -13,14 +13,16 @@ class MovableBlock {
   readonly #count: number;
   readonly #sizes: readonly IoSize[];
   readonly #handler: PioHandler;
+  readonly #direct: Direct | undefined;
   #base = 0;
   #release: () => void = () => {};
 
-  constructor(bus: Bus, count: number, sizes: readonly IoSize[], handler: PioHandler) {
+  constructor(bus: Bus, count: number, sizes: readonly IoSize[], handler: PioHandler, direct?: Direct) {
     this.#bus = bus;
     this.#count = count;
     this.#sizes = sizes;
     this.#handler = handler;
+    this.#direct = direct;
   }
 
   /** Base 0 unmaps. */
@@ -28,7 +30,13 @@ class MovableBlock {
     if (base === this.#base) return;
     this.#release();
     this.#base = base;
-    const claim = { first: base, count: this.#count, sizes: this.#sizes, handler: this.#handler };
+    const claim = {
+      first: base,
+      count: this.#count,
+      sizes: this.#sizes,
+      handler: this.#handler,
+      direct: this.#direct,
+    };
     this.#release = base === 0 ? () => {} : this.#bus.pio.claim(claim);
   }
 }
@@ -39,7 +47,7 @@ export class Piix4Pm {
   readonly #smbus: MovableBlock;
 
   constructor(bus: Bus, acpi: PioHandler, smbus: PioHandler) {
-    this.#acpi = new MovableBlock(bus, PM_IO_SIZE, ANY_SIZE, acpi);
+    this.#acpi = new MovableBlock(bus, PM_IO_SIZE, ANY_SIZE, acpi, 'reads');
     this.#smbus = new MovableBlock(bus, spec.SMBUS_SIZE, BYTE, smbus);
     this.function = new PciFunction(bus, {
       vendor: spec.VENDOR_INTEL,

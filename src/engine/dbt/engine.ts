@@ -7,6 +7,7 @@ import {
   writeCpuidTable,
 } from '../../x86/system/cpuid-profile.js';
 import type { Engine } from '../engine.js';
+import { DirectAnswers } from './direct-answers.js';
 import { DirectCompiler } from './direct-compiler.js';
 import { DbtPhysicalMap } from './physical-map.js';
 import type { Compiler } from './translation.js';
@@ -79,14 +80,23 @@ export class DbtEngine implements Engine {
 
   createVcpu(index: number): DbtVcpu {
     if (index !== 0) throw new RangeError('the translating engine has one vCPU so far');
+    const answers = new DirectAnswers(this.memory);
     const env = {
       memory: this.memory,
       clock: () => this.host.tsc(),
       random: () => this.host.random(),
+      ...answers.imports,
     };
     const instance = new WebAssembly.Instance(this.runtime, { env });
     const startCompiler = (): Compiler => this.host.startCompiler?.(this.memory) ?? new DirectCompiler(this.memory);
-    const vcpu = new DbtVcpu(this.memory, instance.exports, this.options, startCompiler, () => this.host.now());
+    const vcpu = new DbtVcpu(
+      this.memory,
+      instance.exports,
+      this.options,
+      startCompiler,
+      () => this.host.now(),
+      answers,
+    );
     this.map.vcpu = vcpu;
     return vcpu;
   }

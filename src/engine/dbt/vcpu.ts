@@ -6,9 +6,11 @@
 import { decode } from '../../x86/decode/decoder.js';
 import type { Insn } from '../../x86/insn.js';
 import * as S from '../../x86/state.js';
-import type { AccessSize, CpuState, SteppingVcpu, VmEntry, VmExit } from '../engine.js';
+import type { AccessSize, CpuState, DirectAccess, SteppingVcpu, VmEntry, VmExit } from '../engine.js';
 import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
+import { readCounters } from './counters.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
+import type { DirectAnswers } from './direct-answers.js';
 import { explain, type TranslationReport } from './explain.js';
 import { RuntimeImports } from './imports.js';
 import { Interpreter } from './interpreter.js';
@@ -58,29 +60,6 @@ const PAGE = 4096;
 const TRACED = S.KEY_TRAP | S.KEY_CODE_BREAKPOINT | S.KEY_DATA_BREAKPOINT;
 /** fetchHost's answer for memory that is not RAM. */
 const NOT_RAM = 1;
-/** By vector. SDM Vol. 3A, "Exceptions and Interrupts", table of protected-mode exceptions. */
-const EXCEPTION_NAMES = [
-  '#DE',
-  '#DB',
-  'NMI',
-  '#BP',
-  '#OF',
-  '#BR',
-  '#UD',
-  '#NM',
-  '#DF',
-  '',
-  '#TS',
-  '#NP',
-  '#SS',
-  '#GP',
-  '#PF',
-  '',
-  '#MF',
-  '#AC',
-  '#MC',
-  '#XM',
-];
 /** What a fetch that faults writes. */
 const EXCEPTION_STATE = [S.EXCEPTION_VECTOR, S.EXCEPTION_ERROR, S.EXCEPTION_HAS_ERROR, S.CR2, S.CR2 + 4, S.STATUS];
 const NO_MORE = { kind: 'preempted' } as const;
@@ -99,6 +78,7 @@ export class DbtVcpu implements SteppingVcpu {
   /** Instructions per nanosecond, measured, for turning slices into budgets. */
   private rate = 0.1;
   private readonly now: () => number;
+  private readonly answers: DirectAnswers | undefined;
   private runs = 0;
   /** Instructions retired in both tiers. */
   private retired = 0;
@@ -117,10 +97,12 @@ export class DbtVcpu implements SteppingVcpu {
     options: DbtOptions,
     startCompiler: () => Compiler,
     now: () => number,
+    answers?: DirectAnswers,
   ) {
     this.memory = memory;
     this.runtime = runtime as RuntimeExports;
     this.now = now;
+    this.answers = answers;
     this.i32 = new Int32Array(memory.buffer);
     this.view = new DataView(memory.buffer);
     const imports = new RuntimeImports(memory, runtime);
@@ -178,6 +160,10 @@ export class DbtVcpu implements SteppingVcpu {
     this.cache.invalidate(gpa, sizeBytes);
   }
 
+  answerBy(direct: DirectAccess): void {
+    this.answers?.answerBy(direct);
+  }
+
   /** Asks the vCPU to leave at its next block; may be called from any thread that shares the memory. */
   kick(): void {
     Atomics.store(this.i32, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, 1);
@@ -223,8 +209,10 @@ export class DbtVcpu implements SteppingVcpu {
     this.setWord(S.BUDGET, 1000);
     this.setWord(S.CLOCK_BUDGET, S.CLOCK_UNREAD);
     this.isStepper = true;
+    this.answers?.enable(false);
     const exit = this.owed === 'nothing' ? this.again() : this.replay(entry.answer);
     this.isStepper = false;
+    this.answers?.enable(true);
     if (exit === undefined) this.remap();
     return exit ?? NO_MORE;
   }
@@ -562,27 +550,10 @@ export class DbtVcpu implements SteppingVcpu {
   }
 
   statistics(): Record<string, Record<string, number>> {
-    const count = (offset: number): number => Number(this.view.getBigUint64(S.CPU_BASE + offset, true));
-    const interpreted = count(S.COUNT_INTERPRETED);
-    const traps: Record<string, number> = {};
-    const interrupts: Record<string, number> = {};
-    for (let vector = 0; vector < 256; vector++) {
-      const exceptions = vector < 32 ? count(S.COUNT_EXCEPTION + 8 * vector) : 0;
-      if (exceptions > 0) traps[EXCEPTION_NAMES[vector] ?? `exception ${vector}`] = exceptions;
-      const taken = count(S.COUNT_INTERRUPT + 8 * vector);
-      if (taken > 0) interrupts[`vector 0x${vector.toString(16)}`] = taken;
-    }
+    const { interpreted, ...counted } = readCounters(this.view);
     return {
       instructions: { interpreted, translated: Math.max(0, this.retired - interpreted) },
-      traps,
-      interrupts,
-      TLB: {
-        misses: count(S.COUNT_TLB_MISS),
-        'slow accesses': count(S.COUNT_SLOW_ACCESS),
-        'page walks': count(S.COUNT_PAGE_WALK),
-        flushes: count(S.COUNT_TLB_FLUSH),
-      },
-      dispatch: { lookups: count(S.COUNT_LOOKUP), 'lookup misses': count(S.COUNT_LOOKUP_MISS) },
+      ...counted,
       interpreter: {
         'instruction forms': this.interpreter.formCount,
         'handler modules': this.interpreter.modules,

@@ -125,16 +125,14 @@ const portIn = define((b, i) => {
   const dst = operand(i, 0);
   const port = portOf(b, operand(i, 1));
   const size = sizeOf(dst);
-  b.routine('checkIoPermission', port, b.i32(size));
   b.routine('portIn', port, b.i32(size));
-  b.write(dst, b.resize(b.call('lastIn', 'i64'), 8, size));
+  b.write(dst, b.resize(b.state(S.LAST_IN, 4), 4, size));
 });
 
 const portOut = define((b, i) => {
   const src = operand(i, 1);
   const port = portOf(b, operand(i, 0));
   const size = sizeOf(src);
-  b.routine('checkIoPermission', port, b.i32(size));
   b.routine('portOut', port, b.i32(size), b.read(src));
 });
 

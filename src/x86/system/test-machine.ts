@@ -51,7 +51,15 @@ export class TestMachine {
   readonly #exports: Record<string, unknown>;
 
   constructor() {
-    const env = { memory: this.memory, clock: () => this.ticks, random: () => 0x12345678 };
+    const declined = (): number => 0;
+    const direct = {
+      portRead: declined,
+      portWrite: declined,
+      busRead: declined,
+      busWrite: declined,
+      msrWrite: declined,
+    };
+    const env = { memory: this.memory, clock: () => this.ticks, random: () => 0x12345678, ...direct };
     this.#exports = new WebAssembly.Instance(module, { env }).exports;
     this.put32(S.RAM_SIZE, RAM_BYTES);
     writeCpuidTable(this.view);
