@@ -22,6 +22,10 @@ setFlagsFromString('--experimental-wasm-branch-hinting');
 // the host's processors with the guest.
 setFlagsFromString('--wasm-tiering-budget=6000000');
 
+// The optimizing compiler takes an eighth less time without these, and regions run as fast.
+setFlagsFromString('--no-wasm-loop-unrolling');
+setFlagsFromString('--no-wasm-loop-peeling');
+
 const pool = new Uint32Array(256);
 let used = pool.length;
 

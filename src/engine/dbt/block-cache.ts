@@ -469,5 +469,5 @@ function sizeOf(instructions: number): number {
 
 /** Conditional branches end an interpreted block although control may fall through. */
 function branches(insn: Insn): boolean {
-  return insn.operands.some((op) => op.kind === 'rel');
+  return insn.operands[0]?.kind === 'rel';
 }

@@ -4,7 +4,7 @@
  */
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import { decode } from '../../x86/decode/decoder.js';
-import { formKey } from '../../x86/decode/form.js';
+import { formNumber } from '../../x86/decode/form.js';
 import type { Insn } from '../../x86/insn.js';
 import { NO_REGISTER, SEG } from '../../x86/insn.js';
 import { semantics } from '../../x86/semantics/index.js';
@@ -20,7 +20,9 @@ export const HANDLER_CLOSE = 2;
 export const HANDLER_LOOKUP = 3;
 const FIRST_FORM = 4;
 export const FIRST_REGION = 4096;
-export const TABLE_SIZE = 32768;
+/** Room for regions grows: every module that imports the table costs as much time and memory as the table is long. */
+const INITIAL_TABLE_SIZE = FIRST_REGION + 1024;
+export const MAX_TABLE_SIZE = 32768;
 /** More instructions than a block has. */
 const ROOM_FOR_A_BLOCK = 256;
 
@@ -29,19 +31,37 @@ const INTEGER_MODES = S.KEY_FLAT | S.KEY_STACK32 | S.KEY_VM86 | S.KEY_PROTECTED 
 const FLOATING_MODES = INTEGER_MODES | S.KEY_FPU_TRAP | S.KEY_NO_SSE | S.KEY_SSE_UNMASKED;
 /** Instructions on x87, MMX or SSE state whose operands do not show it. */
 const FLOATING_MNEMONIC = /^(f|cvt|emms|ldmxcsr|stmxcsr|xsave|xrstor)/;
-const floating = new Map<string, boolean>();
+/** By number of the form. */
+const floating: (boolean | undefined)[] = [];
 
-function modesOf(insn: Insn): number {
-  let is = floating.get(insn.mnemonic);
-  if (is === undefined) {
-    is = FLOATING_MNEMONIC.test(insn.mnemonic);
-    floating.set(insn.mnemonic, is);
+function isFloating(insn: Insn): boolean {
+  if (FLOATING_MNEMONIC.test(insn.mnemonic)) return true;
+  return insn.operands.some((op) => op.kind === 'reg' && (op.file === 'xmm' || op.file === 'mmx' || op.file === 'st'));
+}
+
+function modesOf(insn: Insn, form: number): number {
+  floating[form] ??= isFloating(insn);
+  return floating[form] ? FLOATING_MODES : INTEGER_MODES;
+}
+
+/** Handlers of forms that exist, by the modes that matter and the rest of the form. */
+class HandlerNumbers {
+  private readonly byModes: Map<number, Map<number, number>>;
+
+  constructor(from?: HandlerNumbers) {
+    this.byModes = new Map([...(from?.byModes ?? [])].map(([modes, numbers]) => [modes, new Map(numbers)]));
   }
-  if (is) return FLOATING_MODES;
-  for (const op of insn.operands) {
-    if (op.kind === 'reg' && (op.file === 'xmm' || op.file === 'mmx' || op.file === 'st')) return FLOATING_MODES;
+  find(modes: number, detail: number): number | undefined {
+    return this.byModes.get(modes)?.get(detail);
   }
-  return INTEGER_MODES;
+  add(modes: number, detail: number, index: number): void {
+    const numbers = this.byModes.get(modes);
+    if (numbers === undefined) this.byModes.set(modes, new Map([[detail, index]]));
+    else numbers.set(detail, index);
+  }
+  clear(): void {
+    this.byModes.clear();
+  }
 }
 
 interface PendingForm {
@@ -58,13 +78,13 @@ export class Interpreter {
   readonly undefinedMnemonics = new Set<string>();
   modules = 0;
   private readonly imports: RuntimeImports;
-  private readonly forms: Map<string, number>;
+  private readonly forms: HandlerNumbers;
   private pending: PendingForm[] = [];
   private nextForm: number;
 
   constructor(imports: RuntimeImports) {
     this.imports = imports;
-    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE });
+    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: INITIAL_TABLE_SIZE });
     const key = S.KEY_CODE64;
     const specials: readonly HandlerBody[] = [
       { key, lower: (l) => l.invalid() },
@@ -76,10 +96,10 @@ export class Interpreter {
     const bytes = tableModule(specials, HANDLER_INVALID, specials.length - 1);
     const exports = imports.instantiate(new WebAssembly.Module(bytes), this.table);
     this.enter = exports['enter'] as (record: number) => number;
-    const { module, forms } = commonHandlers();
+    const { module, forms, count } = commonHandlers();
     imports.instantiate(module, this.table);
-    this.forms = new Map(forms);
-    this.nextForm = FIRST_FORM + forms.size;
+    this.forms = new HandlerNumbers(forms);
+    this.nextForm = FIRST_FORM + count;
     this.modules = 2;
   }
 
@@ -101,13 +121,14 @@ export class Interpreter {
 
   /** Table index of the handler of an instruction; it exists after the next `flush`. */
   handler(insn: Insn, key: number): number {
-    const modes = key & modesOf(insn);
-    const form = formOf(insn, modes);
-    let index = this.forms.get(form);
+    const form = formNumber(insn);
+    const modes = key & modesOf(insn, form);
+    const detail = detailOf(insn, form, modes);
+    let index = this.forms.find(modes, detail);
     if (index === undefined) {
       index = this.nextForm++;
       if (index >= FIRST_REGION) throw new Error('more instruction forms than the handler table holds');
-      this.forms.set(form, index);
+      this.forms.add(modes, detail, index);
       this.pending.push({ index, insn, key: modes });
       if (semantics[insn.mnemonic] === undefined) this.undefinedMnemonics.add(insn.mnemonic);
     }
@@ -124,16 +145,16 @@ export class Interpreter {
   }
 }
 
-/** What distinguishes handlers. */
-function formOf(insn: Insn, modes: number): string {
-  let form = formKey(insn) + '|' + modes;
+/** What distinguishes handlers: the form, and four bits for each memory operand (at most two): an index, the segment. */
+function detailOf(insn: Insn, form: number, modes: number): number {
+  let detail = 0;
   for (const op of insn.operands) {
     if (op.kind !== 'mem') continue;
-    form += (op.index !== NO_REGISTER ? 'x' : 'm') + op.seg;
-    // The handler names the segment; ES CS SS DS are alike where they are flat.
-    if (op.seg >= SEG.fs || (modes & (S.KEY_FLAT | S.KEY_CODE64)) === 0) form += `s${op.seg}`;
+    // The handler names the segment; in 64-bit code ES CS SS DS are alike.
+    const seg = op.seg >= SEG.fs || (modes & S.KEY_CODE64) === 0 ? op.seg + 1 : 0;
+    detail = (detail << 4) | (op.index !== NO_REGISTER ? 8 : 0) | seg;
   }
-  return form;
+  return (form << 8) | detail;
 }
 
 /** The module that puts the handlers of forms, numbered in sequence, into the table it imports. */
@@ -156,7 +177,7 @@ function tableModule(bodies: readonly HandlerBody[], first: number, inTable: num
   const module = new ModuleBuilder();
   const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
   declareMemory(module);
-  module.importTable('env', 'table', TABLE_SIZE);
+  module.importTable('env', 'table', INITIAL_TABLE_SIZE);
   const functions = importedFunctions(module);
   const lowered = bodies.map(({ key, lower }) => lower(new HandlerLowering(functions, types, key)));
   const indexes = lowered.map((f) => module.addFunction(f));
@@ -169,7 +190,8 @@ function tableModule(bodies: readonly HandlerBody[], first: number, inTable: num
 
 interface CommonHandlers {
   readonly module: WebAssembly.Module;
-  readonly forms: ReadonlyMap<string, number>;
+  readonly forms: HandlerNumbers;
+  readonly count: number;
 }
 let common: CommonHandlers | undefined;
 
@@ -177,19 +199,20 @@ let common: CommonHandlers | undefined;
 export function commonHandlers(): CommonHandlers {
   if (common !== undefined) return common;
   const key = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
-  const forms = new Map<string, number>();
+  const forms = new HandlerNumbers();
   const pending: PendingForm[] = [];
   for (const text of COMMON_FORMS_64.split(' ')) {
     const bytes = Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
     const insn = decode(bytes, 0, bytes.length, 64);
     if (insn === 'truncated') continue;
-    const modes = key & modesOf(insn);
-    const form = formOf(insn, modes);
-    if (forms.has(form)) continue;
+    const form = formNumber(insn);
+    const modes = key & modesOf(insn, form);
+    const detail = detailOf(insn, form, modes);
+    if (forms.find(modes, detail) !== undefined) continue;
     const index = FIRST_FORM + pending.length;
-    forms.set(form, index);
+    forms.add(modes, detail, index);
     pending.push({ index, insn, key: modes });
   }
-  common = { module: new WebAssembly.Module(moduleOf(pending)), forms };
+  common = { module: new WebAssembly.Module(moduleOf(pending)), forms, count: pending.length };
   return common;
 }

@@ -21,12 +21,13 @@ export class RecordWriter {
   write(first: number, insns: readonly Insn[], key: number, offset: number): void {
     let at = first;
     let next = offset;
+    const end = first + insns.length * R.RECORD_SIZE + R.CLOSE_SIZE;
+    this.i32.fill(0, first >> 2, end >> 2);
     for (const insn of insns) {
       this.writeInstruction(at, insn, key, next);
       next += insn.length;
       at += R.RECORD_SIZE;
     }
-    this.i32.fill(0, at >> 2, (at + R.CLOSE_SIZE) >> 2);
     this.i32[(at + R.HANDLER) >> 2] = HANDLER_CLOSE;
     this.u16[(at + R.OFFSET) >> 1] = next;
     this.u16[(at + R.NEXT) >> 1] = next;
@@ -36,7 +37,6 @@ export class RecordWriter {
   private writeInstruction(at: number, insn: Insn, key: number, offset: number): void {
     const { i32, view } = this;
     const next = offset + insn.length;
-    i32.fill(0, at >> 2, (at + R.RECORD_SIZE) >> 2);
     i32[(at + R.HANDLER) >> 2] = this.interpreter.handler(insn, key);
     this.u16[(at + R.OFFSET) >> 1] = offset;
     this.u16[(at + R.NEXT) >> 1] = next;
@@ -55,11 +55,11 @@ export class RecordWriter {
           else i32[(at + R.SCALE) >> 2] = Number(op.value);
           break;
         case 'rel':
-          view.setBigInt64(at + R.IMMEDIATE, BigInt(next + op.disp), true);
+          this.writeSigned(at + R.IMMEDIATE, next + op.disp);
           break;
         case 'far':
-          view.setBigInt64(at + R.IMMEDIATE, BigInt(op.offset), true);
-          view.setBigInt64(at + R.DISPLACEMENT, BigInt(op.selector), true);
+          this.writeSigned(at + R.IMMEDIATE, op.offset);
+          this.writeSigned(at + R.DISPLACEMENT, op.selector);
           break;
       }
     }
@@ -71,7 +71,12 @@ export class RecordWriter {
     this.i32[(at + R.BASE) >> 2] = pointer(op.base);
     this.i32[(at + R.INDEX) >> 2] = pointer(op.index);
     this.i32[(at + R.SCALE) >> 2] = op.scale;
-    this.view.setBigInt64(at + R.DISPLACEMENT, BigInt(op.disp), true);
+    this.writeSigned(at + R.DISPLACEMENT, op.disp);
+  }
+  /** A whole number in eight bytes. */
+  private writeSigned(at: number, value: number): void {
+    this.i32[at >> 2] = value;
+    this.i32[(at >> 2) + 1] = Math.floor(value / 0x1_0000_0000);
   }
 }
 

@@ -6,7 +6,7 @@ import * as S from '../../x86/state.js';
 import type { Block, BlockCache, CompiledRegion } from './block-cache.js';
 import { Delays } from './delays.js';
 import type { RuntimeImports } from './imports.js';
-import { FIRST_REGION, TABLE_SIZE } from './interpreter.js';
+import { FIRST_REGION, MAX_TABLE_SIZE } from './interpreter.js';
 import type { Compiler, HotBlock, PageHeat, TranslatedRegion, TranslationBatch } from './translation.js';
 
 const PAGE = 4096;
@@ -152,7 +152,7 @@ export class Translator {
         for (const offset of region.entries) this.cache.cool(region.page + offset, region.key);
         continue;
       }
-      const index = this.freeIndexes.pop() ?? (this.nextIndex < TABLE_SIZE ? this.nextIndex++ : undefined);
+      const index = this.freeIndexes.pop() ?? this.newIndex();
       if (index === undefined) {
         // All slots taken: start afresh, what is hot comes back soon.
         this.cache.flush();
@@ -165,6 +165,15 @@ export class Translator {
       this.regions++;
       this.instructions += region.instructions;
     }
+  }
+
+  /** Undefined where the table is full. */
+  private newIndex(): number | undefined {
+    if (this.nextIndex === this.table.length) {
+      if (this.nextIndex === MAX_TABLE_SIZE) return undefined;
+      this.table.grow(Math.min(this.nextIndex, MAX_TABLE_SIZE - this.nextIndex));
+    }
+    return this.nextIndex++;
   }
 
   /** The code is what it was made from. */

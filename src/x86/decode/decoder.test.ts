@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BASE_RIP, type CodeSize, type Insn, NO_REGISTER, type Operand, SEG } from '../insn.js';
 import { decode } from './decoder.js';
-import { formKey } from './form.js';
+import { formNumber } from './form.js';
 import { opcodeRows, SLOTS } from './tables.js';
 
 function decoded(codeSize: CodeSize, ...bytes: number[]): Insn {
@@ -123,7 +123,7 @@ test('every row of the tables can be reached, and no two claim the same encoding
 });
 
 test('a form forgets registers, immediates and displacements, and nothing else', () => {
-  const key = (...bytes: number[]) => formKey(decoded(64, ...bytes));
+  const key = (...bytes: number[]) => formNumber(decoded(64, ...bytes));
   assert.equal(key(0x01, 0xd8), key(0x45, 0x01, 0xfe));
   assert.equal(key(0x83, 0xc0, 1), key(0x41, 0x83, 0xc7, 0x80));
   assert.equal(key(0x8b, 0x00), key(0x8b, 0x84, 0x88, 1, 2, 3, 4));
@@ -151,5 +151,5 @@ test('a form forgets registers, immediates and displacements, and nothing else',
   ];
   const keys = distinct.map((bytes) => key(...bytes));
   assert.equal(new Set(keys).size, keys.length);
-  assert.notEqual(formKey(decoded(32, 0x01, 0xd8)), key(0x01, 0xd8));
+  assert.notEqual(formNumber(decoded(32, 0x01, 0xd8)), key(0x01, 0xd8));
 });

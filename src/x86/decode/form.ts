@@ -10,40 +10,65 @@ const REPEATS = { none: 0, rep: 1, repne: 2 } as const;
 const SIZE_NUMBER = new Uint8Array(17);
 for (const [number, size] of [0, 1, 2, 4, 6, 8, 10, 16].entries()) SIZE_NUMBER[size] = number;
 
-/** Mnemonic, then packed shape, to the key. Bounded: both sets are those of the opcode tables. */
-const keys = new Map<string, Map<number, string>>();
+interface Shapes {
+  /** Packed shape to number, for at most two operands: small integers, which a Map finds fastest. */
+  readonly few: Map<number, number>;
+  readonly many: Map<number, number>;
+}
+/** By mnemonic. Bounded: mnemonics and shapes are those of the opcode tables. */
+const known = new Map<string, Shapes>();
+let count = 0;
 
-/** The key of the form: mnemonic, then the attributes and operands that the form keeps. Equal forms, equal strings. */
-export function formKey(insn: Insn): string {
-  let shapes = keys.get(insn.mnemonic);
+/** The number of the form: mnemonic, attributes and operands that it keeps. Equal forms, equal numbers, from 0 as they are met. */
+export function formNumber(insn: Insn): number {
+  let shapes = known.get(insn.mnemonic);
   if (shapes === undefined) {
-    shapes = new Map();
-    keys.set(insn.mnemonic, shapes);
+    shapes = { few: new Map(), many: new Map() };
+    known.set(insn.mnemonic, shapes);
   }
-  const shape = packShape(insn);
-  const known = shapes.get(shape);
-  if (known !== undefined) return known;
-  const key = spell(insn);
-  shapes.set(shape, key);
-  return key;
+  const isFew = insn.operands.length <= 2;
+  const shape = isFew ? packFew(insn) : packMany(insn);
+  const numbers = isFew ? shapes.few : shapes.many;
+  let number = numbers.get(shape);
+  if (number === undefined) {
+    number = count++;
+    numbers.set(shape, number);
+  }
+  return number;
 }
 
-/**
- * Below 2^53: 14 bits of attributes, then a digit to base 257 per operand (there are at most four).
- *   operand: memory  1 1 1 fs/gs rip size(3);  register  file(3) high 1 size(3);  others  kind(3) 0 0 size(3)
- */
-function packShape(insn: Insn): number {
-  let shape =
+/** 13 bits: condition(4) operand size(2) address size(2) code size(2) lock repeat(2). */
+function packAttributes(insn: Insn): number {
+  return (
     (insn.cond << 9) |
     ((insn.operandSize >> 1) & 4 ? 3 << 7 : (insn.operandSize >> 1) << 7) |
     ((insn.addressSize >> 2) << 5) |
     ((insn.codeSize >> 5) << 3) |
     (insn.lock ? 4 : 0) |
-    REPEATS[insn.repeat];
+    REPEATS[insn.repeat]
+  );
+}
+
+/** 31 bits: the attributes, the number of operands in two bits, a byte per operand. */
+function packFew(insn: Insn): number {
+  const { operands } = insn;
+  const [first, second] = operands;
+  return (
+    (packAttributes(insn) << 18) |
+    (operands.length << 16) |
+    (first === undefined ? 0 : packOperand(first) << 8) |
+    (second === undefined ? 0 : packOperand(second))
+  );
+}
+
+/** Below 2^53: the attributes, then a digit to base 257 per operand (there are at most four). */
+function packMany(insn: Insn): number {
+  let shape = packAttributes(insn);
   for (const operand of insn.operands) shape = shape * 257 + packOperand(operand) + 1;
   return shape;
 }
 
+/** A byte: memory  1 1 1 fs/gs rip size(3);  register  file(3) high 1 size(3);  others  kind(3) 0 0 size(3). */
 function packOperand(operand: Operand): number {
   const size = SIZE_NUMBER[operand.size];
   switch (operand.kind) {
@@ -58,17 +83,4 @@ function packOperand(operand: Operand): number {
     case 'far':
       return 0x40 | size;
   }
-}
-
-function spell(insn: Insn): string {
-  const parts = [`${insn.mnemonic}.${insn.cond}`, `o${insn.operandSize}a${insn.addressSize}c${insn.codeSize}`];
-  if (insn.lock) parts.push('lock');
-  if (insn.repeat !== 'none') parts.push(insn.repeat);
-  return [...parts, ...insn.operands.map(spellOperand)].join(' ');
-}
-
-function spellOperand(operand: Operand): string {
-  if (operand.kind === 'reg') return `${operand.file}${operand.high ? 'h' : ''}:${operand.size}`;
-  if (operand.kind !== 'mem') return `${operand.kind}:${operand.size}`;
-  return `mem${operand.seg >= SEG.fs ? '+fsgs' : ''}${operand.base === BASE_RIP ? '+rip' : ''}:${operand.size}`;
 }
