@@ -31,7 +31,7 @@ export async function runMachine(start: StartMessage, host: WorkerHost): Promise
       },
       serial: (bytes) => host.post({ kind: 'serial', bytes }),
       debugcon: (bytes) => host.post({ kind: 'debugcon', bytes }),
-      held: (number) => host.post({ kind: 'held', number }),
+      held: (number, statistics) => host.post({ kind: 'held', number, statistics }),
       engineChanged: (engine, missing) => host.post({ kind: 'engine', engine, missing }),
       state: (state, ram) => host.post({ kind: 'state', state, ram }),
     });

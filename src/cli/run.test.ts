@@ -6,7 +6,14 @@ import { PassThrough } from 'node:stream';
 import test, { after } from 'node:test';
 import { TrapezeError } from '../base/errors.js';
 import type { CpuState } from '../engine/engine.js';
-import type { LoadOptions, Machine, MachineEvents, MachineOptions, MachineResult } from '../machine/machine.js';
+import type {
+  LoadOptions,
+  Machine,
+  MachineEvents,
+  MachineOptions,
+  MachineResult,
+  Statistics,
+} from '../machine/machine.js';
 import type { CommandHost } from './product.js';
 import { runCommand } from './program.js';
 
@@ -58,6 +65,9 @@ class FakeMachine implements Machine {
     return new TextEncoder().encode('state');
   }
   async switchEngine(): Promise<void> {}
+  async statistics(): Promise<Statistics> {
+    return {};
+  }
   async run(): Promise<MachineResult> {
     return { reason: 'power-off', exitCode: 0, statistics: {}, ...FakeMachine.script(this) };
   }

@@ -1,7 +1,7 @@
 /** A machine as the control thread sees it: a vCPU thread behind messages and the shared control block. */
 import { EngineSwitchError, EXIT_CODE, StateError, TrapezeError, UsageError } from '../base/errors.js';
 import { ControlBlock } from './control-block.js';
-import type { LoadOptions, Machine, MachineEvents, MachineOptions, MachineResult } from './machine.js';
+import type { LoadOptions, Machine, MachineEvents, MachineOptions, MachineResult, Statistics } from './machine.js';
 import { MAX_RAM_SIZE, MIN_RAM_SIZE } from './memory-layout.js';
 import type { StartMessage, TranslationReport, WorkerMessage } from './protocol.js';
 import { checkFits, joined, openState, readFiles, writeState } from './saved-state.js';
@@ -62,7 +62,7 @@ export class MachineClient implements Machine {
   private saving = 0;
   private holds = 0;
   /** Who waits for the guest to stand still, by number of the request. */
-  private readonly heldWaiters = new Map<number, Waiter<void>>();
+  private readonly heldWaiters = new Map<number, Waiter<Statistics>>();
   private stateWaiter: Waiter<StateMessage> | undefined;
   private engineWaiter: Waiter<EngineMessage> | undefined;
   /** The save or change of engine before the next one. */
@@ -154,6 +154,18 @@ export class MachineClient implements Machine {
     this.release();
   }
 
+  statistics(): Promise<Statistics> {
+    return this.inTurn(async () => {
+      this.saving++;
+      try {
+        return await this.hold();
+      } finally {
+        this.saving--;
+        this.release();
+      }
+    });
+  }
+
   save(): Promise<Uint8Array> {
     return this.inTurn(() => this.saveNow());
   }
@@ -201,7 +213,7 @@ export class MachineClient implements Machine {
     }
   }
 
-  private hold(): Promise<void> {
+  private hold(): Promise<Statistics> {
     if (this.running === undefined || this.ended) {
       return Promise.reject(new UsageError('the machine is not running; pause and save it between run and its end'));
     }
@@ -216,11 +228,11 @@ export class MachineClient implements Machine {
     if (!this.paused && this.saving === 0) this.control.hold(0);
   }
 
-  private standing(number: number): void {
+  private standing(number: number, statistics: Statistics): void {
     for (const [waiting, { resolve }] of this.heldWaiters) {
       if (waiting > number) continue;
       this.heldWaiters.delete(waiting);
-      resolve();
+      resolve(statistics);
     }
   }
 
@@ -262,7 +274,7 @@ export class MachineClient implements Machine {
           if (message.kind === last) resolve(message as WorkerMessage & { kind: K });
           else if (message.kind === 'serial') this.emit('serial', message.bytes);
           else if (message.kind === 'debugcon') this.emit('debugcon', message.bytes);
-          else if (message.kind === 'held') this.standing(message.number);
+          else if (message.kind === 'held') this.standing(message.number, message.statistics);
           else if (message.kind === 'state') this.stateWaiter?.resolve(message);
           else if (message.kind === 'engine') this.engineWaiter?.resolve(message);
           else if (message.kind === 'error') reject(revive(message));

@@ -89,6 +89,8 @@ export interface Machine {
   run(): Promise<MachineResult>;
   /** Resolves when the guest stands still between two instructions, its time with it. */
   pause(): Promise<void>;
+  /** The counters up to now. A running guest stands still meanwhile and then goes on. */
+  statistics(): Promise<Statistics>;
   /** Lets a paused guest go on. */
   resume(): void;
   /**

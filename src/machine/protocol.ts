@@ -1,6 +1,6 @@
 /** Messages between the control thread and a machine's vCPU thread. */
 import type { ErrorCode } from '../base/errors.js';
-import type { MachineOptions, MachineResult } from './machine.js';
+import type { MachineOptions, MachineResult, Statistics } from './machine.js';
 import type { MachineState } from './saved-state.js';
 
 export interface StartMessage {
@@ -27,7 +27,7 @@ export type WorkerMessage =
   | { readonly kind: 'serial'; readonly bytes: Uint8Array }
   | { readonly kind: 'debugcon'; readonly bytes: Uint8Array }
   /** The guest stands still for the request of this number. */
-  | { readonly kind: 'held'; readonly number: number }
+  | { readonly kind: 'held'; readonly number: number; readonly statistics: Statistics }
   /** Of a guest that stands still. `ram` is the guest's own memory, shared. */
   | { readonly kind: 'state'; readonly state: MachineState; readonly ram: Uint8Array }
   /** The engine has been changed, or why it cannot be: the target and what it lacks. */

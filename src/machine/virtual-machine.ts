@@ -63,8 +63,8 @@ export interface VirtualMachineHost {
   ): EngineWithMemory;
   serial(bytes: Uint8Array): void;
   debugcon(bytes: Uint8Array): void;
-  /** The guest stands still for the request of this number. */
-  held(number: number): void;
+  /** The guest stands still for the request of this number; the counters up to here. */
+  held(number: number, statistics: Statistics): void;
   state(state: MachineState, ram: Uint8Array): void;
   /** A change of the engine was asked for: what the target lacks, nothing where the guest is there now. */
   engineChanged(engine: Engine['name'], missing: readonly string[]): void;
@@ -256,7 +256,8 @@ export class VirtualMachine {
             },
             memory.ram,
           );
-        this.hold(chipset, tellState, () => this.changeEngine(memory, loop, chipset));
+        const statistics = gather(memory.statistics?.() ?? vcpu.statistics(), loop, clock);
+        this.hold(chipset, statistics, tellState, () => this.changeEngine(memory, loop, chipset));
         // KVM's counter does not stand still with the guest: set back where that can be done, told otherwise.
         if (loop.vcpu === vcpu && before !== undefined) vcpu.load(before);
       },
@@ -309,7 +310,7 @@ export class VirtualMachine {
   }
 
   /** Stands still, virtual time with it, until nobody wants that any more. */
-  private hold(chipset: Chipset, tellState: () => void, changeEngine: () => void): void {
+  private hold(chipset: Chipset, statistics: Statistics, tellState: () => void, changeEngine: () => void): void {
     const { control, clock } = this;
     clock.freeze();
     // What is due has happened: nothing that was to come before the saved moment comes after it.
@@ -321,7 +322,7 @@ export class VirtualMachine {
       if (number === 0) break;
       if (number !== answered) {
         answered = number;
-        this.host.held(number);
+        this.host.held(number, statistics);
       }
       if (this.statesTold !== control.statesAsked) {
         this.statesTold = control.statesAsked;

@@ -196,6 +196,24 @@ test('pausing, saving twice at once, and asking too late', { timeout: 60_000 }, 
   await assert.rejects(Machine.load(new Uint8Array(100)), { code: 'bad-state', exitCode: 2 });
 });
 
+test('a running guest tells its counters and goes on; one that does not run has none', {
+  timeout: 60_000,
+}, async () => {
+  const machine = small('ebfe');
+  await assert.rejects(machine.statistics(), { code: 'bad-usage' });
+  const ended = machine.run();
+  const executed = ({ instructions }) => instructions.interpreted + instructions.translated;
+  const first = executed(await machine.statistics());
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await machine.pause();
+  const second = executed(await machine.statistics());
+  assert.ok(second > first, `${first} and then ${second} instructions`);
+  assert.equal(executed(await machine.statistics()), second, 'a paused guest executes nothing');
+  machine.close();
+  assert.ok(executed((await ended).statistics) >= second);
+  await assert.rejects(machine.statistics(), { code: 'bad-usage' });
+});
+
 test('files that are no saved states end the command with 2 and one sentence', { timeout: 60_000 }, async () => {
   const machine = small('ebfe');
   const ended = machine.run();
