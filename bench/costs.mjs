@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { BenchError } from './build.mjs';
+import { BenchError } from './problem.mjs';
 import { cell, line, median, ratio } from './report.mjs';
 
 const TIMEOUT_MS = 300_000;

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HostProcess } from './host-process.mjs';
+import { nativeTools, TOOLS_PATH } from './tools.mjs';
 
 const MEMORY_MIB = 512;
 const BOOT_TIMEOUT_MS = 120_000;
@@ -37,6 +38,10 @@ export const MACHINES = {
       ].concat(['-kernel', kernel, '-initrd', initrd, '-append', append]),
     ],
   },
+  v86: {
+    title: 'v86',
+    command: (kernel, initrd, append, { files }) => files.v86Command(kernel, initrd, append),
+  },
   trapeze: {
     title: 'Trapeze',
     command: (kernel, initrd, append, { dist, statsFile }) => [
@@ -54,7 +59,9 @@ const RESULT = /^RESULT (\S+) ([\d.]+) ([0-9a-f]{16}) ([\d.]+)$/;
 
 function start(machine, files, initrd, append, context, onLine) {
   const parameters = `console=ttyS0 quiet ${append}`.trim();
-  return new HostProcess(...MACHINES[machine].command(files.kernel, initrd, parameters, context), { onLine });
+  return new HostProcess(...MACHINES[machine].command(files.kernel, initrd, parameters, { ...context, files }), {
+    onLine,
+  });
 }
 
 /** One boot that runs the works: what `boot` says of it, {runs: [{name, ms, hostMs, cpuMs, checksum}]}, failure?. */
@@ -69,10 +76,12 @@ export async function runWorks(machine, files, works, repeats, context) {
       .join(',');
   const append = [
     `bench.tests=${names((work) => work.kind !== 'shell')}`,
-    `bench.shell=${names((work) => work.kind === 'shell')}`,
+    `bench.shell=${names((work) => work.kind === 'shell' && !work.needsTools)}`,
+    `bench.tools=${names((work) => work.needsTools)}`,
     `bench.repeats=${repeats}`,
   ].join(' ');
-  const guest = start(machine, files, files.benchInitrd, append, context, (line, at, host) => {
+  const initrd = works.some((work) => work.needsTools) ? files.toolsInitrd : files.benchInitrd;
+  const guest = start(machine, files, initrd, append, context, (line, at, host) => {
     if (/INIT$/.test(line)) Object.assign(boot, { initMs: at, initCpuMs: host.cpuSeconds() * 1000 });
     const source = /^CLOCKSOURCE (\S+)/.exec(line);
     if (source !== null) boot.clocksource = source[1];
@@ -173,9 +182,16 @@ export async function runNative(files, works, repeats, context) {
   try {
     const tests = works.filter((work) => work.kind !== 'shell').map((work) => work.name);
     if (tests.length > 0) await run('suite', ['-r', `${repeats}`, ...tests]);
-    const shell = works.filter((work) => work.kind === 'shell').map((work) => work.name);
+    const shell = works.filter((work) => work.kind === 'shell' && !work.needsTools).map((work) => work.name);
     if (shell.length > 0) await run('sh', [files.work, 'prepare']);
     for (const name of shell) await run('suite', ['--time', name, `${repeats}`, 'sh', files.work, name]);
+    const tools = works.filter((work) => work.needsTools).map((work) => work.name);
+    const commands = tools.map((name) => `suite --time ${name} ${repeats} sh /bench/tools.sh ${name}`);
+    const inTools = ['sh', '-c', ['sh /bench/tools.sh prepare', ...commands].join(' && ')];
+    const command = tools.length > 0 ? nativeTools(files.toolsRoot, files.toolsBench, inTools) : undefined;
+    if (command !== undefined) {
+      await new HostProcess(...command, { onLine, env: { PATH: TOOLS_PATH } }).end(WORK_TIMEOUT_MS);
+    }
   } finally {
     rmSync(data, { recursive: true });
   }

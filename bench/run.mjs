@@ -2,44 +2,41 @@
  * npm run bench: the same kernel and programs in Trapeze, in QEMU's translator (TCG) and natively, side by side.
  * Rounds are interleaved, so that a slower minute of the host meets all of them. docs/benchmarks.md tells the method.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { BenchError, buildGuest, need } from './build.mjs';
+import { build32, buildGuest, need, needMultilib } from './build.mjs';
 import { costGoals, costRows, costsTable, runCosts } from './costs.mjs';
 import { bootToShell, clockDrift, runNative, runWorks } from './machines.mjs';
+import { newestNode } from './newest-node.mjs';
+import { readOptions } from './options.mjs';
+import { BenchError } from './problem.mjs';
 import { goals, goalsTable, machineTable, median, summarize, worksTable } from './report.mjs';
-import { WORKS } from './works.mjs';
-
-const USAGE = `usage: npm run bench -- [--runs N] [--only NAME,NAME…] [--no-qemu] [--write] [--json] [--stats FILE]
-  --runs N       rounds; medians are shown (3)
-  --only NAMES   works by name or class (c, shell, kernel), and boot, idle, drift, costs; all without it
-  --no-qemu      do not run QEMU; there are no speed-ups then
-  --repeats N    runs of each work in one boot; the first counts, the best later one is shown beside it (1)
-  --clock cpu    compare CPU time of the busiest thread, not the guest's own clock: for a host that is not idle
-  --kernel FILE  another kernel than Debian's cloud kernel
-  --budget MIN   starts no round that would end after so many minutes (14)
-  --write        puts the tables into docs/benchmarks.md
-  --json         prints everything as JSON
-  --stats FILE   statistics of Trapeze's last run of the works into a file`;
+import { runStability, stabilityGoals, stabilityTable } from './stability.mjs';
+import { goals32, rows32, runRound32, table32, v86Package } from './v86.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DOCUMENT = join(ROOT, 'docs/benchmarks.md');
-const EXTRAS = ['boot', 'idle', 'drift', 'costs'];
+const CLOCK_NAMES = {
+  own: "the guest's own clock",
+  cpu: 'CPU time of the busiest thread (boots: of all threads)',
+};
 const DRIFT_SECONDS = 60;
 const BUSY_LOAD = 0.7;
 
 async function main() {
   const options = readOptions();
   if (options === undefined) return 0;
+  if (options.node !== undefined) return runByNode(options.node);
   const started = performance.now();
   const dist = join(ROOT, 'dist');
   if (!existsSync(join(dist, 'cli/main.js'))) throw new BenchError('dist/ is not there; run: npm run build');
-  const needsGuest = options.works.length > 0 || options.boot || options.idle || options.drift;
-  if (needsGuest) need('gcc', '');
+  const needsGuest = options.works.length > 0 || options.boot || options.idle || options.drift || options.stability;
+  const hasRounds = options.works.length > 0 || options.boot || options.idle || options.drift;
+  if (needsGuest || options.v86) need('gcc', '');
+  if (options.v86) needMultilib();
   if (options.qemu) need('qemu-system-x86_64', ', or leave it out with --no-qemu');
   const loadAtStart = loadavg()[0];
   if (loadAtStart > BUSY_LOAD) {
@@ -52,82 +49,64 @@ async function main() {
   try {
     const context = { dist, directory, statsFile: options.stats, onProgress: progress };
     const files = needsGuest ? await buildGuest(dist, directory, options) : undefined;
-    const measured = await measure(options, files, context, started);
+    const files32 = options.v86 ? await build32(dist, directory) : undefined;
+    if (files32 !== undefined) files32.v86 = v86Package(files32.cache);
+    const stability = options.stability ? await runStability(dist, files, options.minutes, progress) : undefined;
+    const measured = await measure(options, { files, files32 }, context, started);
     const rows = summarize(options.works, measured.rounds, options.clock);
     const machines = machineMedians(measured);
     const list = goals(rows, machines, options.clock);
     const costs = measured.costs.trapeze.length > 0 ? await costRows(measured.costs, context) : [];
     const costList = costGoals(costs);
+    const works32 = rows32(measured.v86, options.clock);
+    const goalsOf32 = goals32(works32);
+    const goalsOfStability = stability === undefined ? [] : stabilityGoals(stability);
     const conditions = describe(options, files, measured, started, loadAtStart);
     const failures = measured.failures.map((text) => `**Failed:** ${text}`);
     const parts = {
-      measured: needsGuest && [
+      measured: hasRounds && [
         ...(rows.length > 0 ? [worksTable(rows, { warm: options.repeats > 1 })] : []),
         machineTable(machines),
         ...(list.length > 0 ? [goalsTable(list)] : []),
       ],
       costs: costs.length > 0 && [costsTable(costs), goalsTable(costList)],
+      v86: measured.v86.length > 0 && [
+        `v86 ${files32.v86.version} from npm; ${files32.kernelName}.`,
+        table32(works32, { warm: options.repeats > 1 }),
+        goalsTable(goalsOf32),
+      ],
+      stability: stability !== undefined && [stabilityTable(stability), goalsTable(goalsOfStability)],
     };
     clearProgress();
-    const report = { conditions, rows, machines, goals: [...list, ...costList], costs, measured };
+    const report = {
+      conditions,
+      rows,
+      machines,
+      goals: [...list, ...costList, ...goalsOf32, ...goalsOfStability],
+      costs,
+      works32,
+      stability,
+      measured,
+    };
     const tables = Object.values(parts).flatMap((part) => part || []);
     console.log(options.json ? JSON.stringify(report, null, 1) : [conditions, ...tables, ...failures].join('\n\n'));
     for (const [name, part] of options.write ? Object.entries(parts) : []) {
-      if (part) writeDocument(name, [conditions, ...part, ...failures].join('\n\n'));
+      if (part)
+        writeDocument(
+          [name, options.section].filter(Boolean).join(' '),
+          [conditions, ...part, ...failures].join('\n\n'),
+        );
     }
-    const wrong = rows.some((row) => !row.checksumsEqual || row.missing.length > 0);
-    return wrong || measured.failures.length > 0 ? 1 : 0;
+    const wrong = [...rows, ...works32].some((row) => !row.checksumsEqual || row.missing.length > 0);
+    const unstable = goalsOfStability.some(({ reached }) => !reached);
+    return wrong || unstable || measured.failures.length > 0 ? 1 : 0;
   } finally {
     rmSync(directory, { recursive: true });
   }
 }
 
-function readOptions() {
-  const { values } = parseArgs({
-    options: {
-      runs: { type: 'string', default: '3' },
-      only: { type: 'string', multiple: true },
-      'no-qemu': { type: 'boolean', default: false },
-      repeats: { type: 'string', default: '1' },
-      clock: { type: 'string', default: 'own' },
-      kernel: { type: 'string' },
-      budget: { type: 'string', default: '14' },
-      write: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      stats: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
-    console.log(USAGE);
-    return undefined;
-  }
-  const number = (name) => {
-    if (!/^[1-9]\d{0,2}$/.test(values[name])) throw new BenchError(`--${name} wants a whole number above 0`);
-    return Number(values[name]);
-  };
-  if (!['own', 'cpu'].includes(values.clock)) throw new BenchError('--clock is own or cpu');
-  const only = values.only?.flatMap((text) => text.split(','));
-  const known = new Set([...WORKS.flatMap((work) => [work.name, work.kind]), ...EXTRAS]);
-  for (const name of only ?? []) if (!known.has(name)) throw new BenchError(`--only: there is no "${name}"`);
-  const wanted = (name) => only === undefined || only.includes(name);
-  return {
-    runs: number('runs'),
-    repeats: number('repeats'),
-    budgetMs: number('budget') * 60_000,
-    clock: values.clock,
-    kernel: values.kernel,
-    qemu: !values['no-qemu'],
-    write: values.write,
-    json: values.json,
-    stats: values.stats,
-    works: WORKS.filter((work) => wanted(work.name) || wanted(work.kind)),
-    ...Object.fromEntries(EXTRAS.map((name) => [name, wanted(name)])),
-  };
-}
-
-/** All rounds: {rounds: {native, tcg, trapeze}, boots, drifts, costs, failures}. */
-async function measure(options, files, context, started) {
+/** All rounds: {rounds: {native, tcg, trapeze}, boots, drifts, costs, v86, failures}. */
+async function measure(options, { files, files32 }, context, started) {
   const guests = options.qemu ? ['tcg', 'trapeze'] : ['trapeze'];
   const empty = () => Object.fromEntries(guests.map((machine) => [machine, []]));
   const measured = {
@@ -135,6 +114,7 @@ async function measure(options, files, context, started) {
     boots: empty(),
     drifts: {},
     costs: empty(),
+    v86: [],
     failures: [],
     done: 0,
   };
@@ -156,9 +136,17 @@ async function measure(options, files, context, started) {
     }
     // Turn about, so that neither is always the first.
     for (const machine of round % 2 === 0 ? guests : guests.toReversed()) {
-      if (options.works.length > 0 || options.boot) {
-        const result = await runWorks(machine, files, options.works, options.repeats, context);
+      const [tools, plain] = [true, false].map((is) =>
+        options.works.filter((work) => (work.needsTools ?? false) === is),
+      );
+      if (plain.length > 0 || options.boot) {
+        const result = await runWorks(machine, files, plain, options.repeats, context);
         measured.rounds[machine].push(note(machine, result));
+      }
+      // A boot of their own: what the others measure has no large initramfs.
+      if (tools.length > 0) {
+        const { runs, ...rest } = note(machine, await runWorks(machine, files, tools, options.repeats, context));
+        measured.rounds[machine].push({ runs, clock: rest.clock, clockSpeed: rest.clockSpeed });
       }
       if (options.boot || options.idle) {
         progress(`${machine}: boot to the shell`);
@@ -170,10 +158,25 @@ async function measure(options, files, context, started) {
       progress(`${machine}: what traps cost`);
       measured.costs[machine].push(await runCosts(machine, context));
     }
+    if (options.v86) {
+      progress('32-bit guests');
+      const result = await runRound32(files32, round, options.repeats, context);
+      for (const machine of ['v86', 'trapeze']) note(`32 bits, ${machine}`, result[machine]);
+      measured.v86.push(result);
+    }
     measured.done += 1;
     longest = Math.max(longest, performance.now() - at);
   }
   return measured;
+}
+
+/** The same command by another Node; its exit status. */
+function runByNode(which) {
+  const node = which === 'newest' ? newestNode() : which;
+  const args = process.argv.slice(2).filter((arg, at, all) => !/^--node(=|$)/.test(arg) && all[at - 1] !== '--node');
+  const { status, error } = spawnSync(node, [process.argv[1], ...args], { stdio: 'inherit' });
+  if (error !== undefined) throw new BenchError(`--node ${which} cannot be run: ${error.message}`);
+  return status ?? 1;
 }
 
 function machineMedians({ rounds, boots, drifts }) {
@@ -196,21 +199,22 @@ function machineMedians({ rounds, boots, drifts }) {
 }
 
 function describe(options, files, measured, started, loadAtStart) {
-  const qemu = options.qemu ? `${firstLine('qemu-system-x86_64')}; ` : '';
-  const clocks = Object.keys(measured.boots).map(
-    (machine) => `${machine} ${measured.rounds[machine][0]?.clocksource ?? '-'}`,
+  const machines = Object.keys(measured.boots).filter((machine) => measured.rounds[machine].length > 0);
+  const sources = machines.map(
+    (machine) => `${machine} ${measured.rounds[machine].find((round) => round.clocksource)?.clocksource ?? '-'}`,
   );
+  const isTimed = machines.length > 0 || measured.v86.length > 0;
+  const hasQemu = options.qemu && (options.costs || files !== undefined);
   return [
     `Measured ${new Date().toISOString().slice(0, 10)} on ${cpus().length} processors ${cpus()[0]?.model.trim()}, `,
-    `Linux ${release()}, load ${loadAtStart.toFixed(2)} before and ${loadavg()[0].toFixed(2)} after; Node ${process.version}; `,
-    ...(files === undefined
-      ? [`${qemu}${measured.done} of ${options.runs} rounds, medians, ± half the range; `]
-      : [
-          `${qemu}${firstLine('gcc')}. Guest: ${files.kernelName || 'a kernel of choice'}, 512 MB, 1 vCPU; clock sources: ${clocks.join(', ')}. `,
-          `${measured.done} of ${options.runs} rounds, medians, ± half the range; `,
-          `${options.clock === 'cpu' ? 'CPU time of the busiest thread (boots: of all threads)' : "the guest's own clock"}; `,
-        ]),
-    `${((performance.now() - started) / 60_000).toFixed(1)} minutes in all.`,
+    `Linux ${release()}, load ${loadAtStart.toFixed(2)} before and ${loadavg()[0].toFixed(2)} after; Node ${process.version}`,
+    ...(hasQemu ? [`; ${firstLine('qemu-system-x86_64')}`] : []),
+    ...(isTimed ? [`; ${firstLine('gcc')}`] : []),
+    ...(files === undefined ? [] : [`. Guest: ${files.kernelName || 'a kernel of choice'}, 512 MB, 1 vCPU`]),
+    ...(machines.length > 0 ? [`; clock sources: ${sources.join(', ')}`] : []),
+    ...(measured.done > 0 ? [`. ${measured.done} of ${options.runs} rounds, medians, ± half the range`] : []),
+    ...(isTimed ? [`; ${CLOCK_NAMES[options.clock]}`] : []),
+    `. ${((performance.now() - started) / 60_000).toFixed(1)} minutes in all.`,
     ...wrongClocks(measured),
   ].join('');
 }

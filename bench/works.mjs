@@ -31,6 +31,12 @@ export const WORKS = [
     gunzip_4M: 'busybox zcat',
     bzip2_1M: 'busybox bzip2',
   }),
+  ...rows('shell', {
+    xz_512K: "Debian's xz",
+    python3: "Debian's python3: primes, queens, accounts, Mandelbrot set, long integers",
+    gcc_2000_lines: "Debian's gcc -c: cc1 and as",
+    sqlite3_100k: "Debian's sqlite3: insert, index, join, update, delete",
+  }).map((work) => ({ ...work, needsTools: true })),
   ...rows('kernel', {
     getppid: '300,000 system calls',
     fork_exit: '150 times fork, exit, wait',

@@ -2,6 +2,8 @@
 # PID 1 of the measuring guest. On the kernel's command line:
 #   bench.tests=NAME,…  tests of suite to run      bench.shell=NAME,…  tests of work.sh to run
 #   bench.repeats=N     runs of each               bench.load=SECONDS  then a mixed load of that length
+#   bench.tools=NAME,…  tests of tools.sh to run
+#   bench.churn=1       a changing workload without end
 # What the host reads are lines that begin with a word in capitals.
 export PATH=/bin HOME=/root BENCH_DATA=/dev/shm/bench-data
 echo INIT
@@ -12,7 +14,7 @@ mkdir -p /dev/shm
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /tmp
 
-tests= shell= repeats=1 load=0
+tests= shell= repeats=1 load=0 churn= tools=
 read -r cmdline < /proc/cmdline
 for word in $cmdline; do
   case $word in
@@ -20,17 +22,30 @@ for word in $cmdline; do
     bench.shell=*) shell=${word#*=} ;;
     bench.repeats=*) repeats=${word#*=} ;;
     bench.load=*) load=${word#*=} ;;
+    bench.tools=*) tools=${word#*=} ;;
+    bench.churn=*) churn=1 ;;
   esac
 done
 
 read -r clocksource < /sys/devices/system/clocksource/clocksource0/current_clocksource
 echo "CLOCKSOURCE $clocksource"
+[ -n "$churn" ] && sh /bench/churn.sh
 IFS=,
 [ -n "$tests" ] && suite -r "$repeats" $tests
 if [ -n "$shell" ]; then
   sh /bench/work.sh prepare
   for test in $shell; do
     suite --time "$test" "$repeats" sh /bench/work.sh "$test"
+  done
+fi
+if [ -n "$tools" ]; then
+  mount -t tmpfs tmpfs /tools/tmp
+  in_tools() {
+    PATH=/usr/bin:/bin:/bench chroot /tools "$@"
+  }
+  in_tools sh /bench/tools.sh prepare
+  for test in $tools; do
+    in_tools suite --time "$test" "$repeats" sh /bench/tools.sh "$test"
   done
 fi
 

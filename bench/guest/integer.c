@@ -185,15 +185,30 @@ static uint64_t indirect_calls(void) {
   return x;
 }
 
+typedef struct {
+  uint64_t low, high;
+} Wide;
+
+static inline Wide wide_product(uint64_t a, uint64_t b) {
+#ifdef __SIZEOF_INT128__
+  unsigned __int128 product = (unsigned __int128)a * b;
+  return (Wide){(uint64_t)product, (uint64_t)(product >> 64)};
+#else /* a 32-bit build */
+  uint64_t low = (a & 0xffffffff) * (b & 0xffffffff), high = (a >> 32) * (b >> 32);
+  uint64_t one = (a >> 32) * (b & 0xffffffff), other = (a & 0xffffffff) * (b >> 32);
+  uint64_t middle = (low >> 32) + (one & 0xffffffff) + (other & 0xffffffff);
+  return (Wide){middle << 32 | (low & 0xffffffff), high + (one >> 32) + (other >> 32) + (middle >> 32)};
+#endif
+}
+
 /* Multiply, 128-bit multiply, add with carry, rotate, divide, population count of 64-bit numbers. */
 static uint64_t mix64(void) {
   uint64_t a = 0x123456789abcdefu, b = 0xfedcba987654321u, c = 0, sum = 0;
   for (uint64_t i = 1; i <= 2000000; i++) {
-    unsigned __int128 wide = (unsigned __int128)a * (b | 1);
-    a = (uint64_t)wide ^ (uint64_t)(wide >> 64);
-    unsigned __int128 total = ((unsigned __int128)c << 64 | b) + wide;
-    b = (uint64_t)total;
-    c = (uint64_t)(total >> 64);
+    Wide wide = wide_product(a, b | 1);
+    a = wide.low ^ wide.high;
+    b += wide.low;
+    c += wide.high + (b < wide.low);
     a = (a << 17 | a >> 47) + (b >> (i & 63));
     if ((i & 3) == 0) sum += a / ((b >> 32) | 1) + b % (i + 5);
     sum += (uint64_t)__builtin_ctzll(a | (1ull << 40));
