@@ -127,8 +127,9 @@ async function measure(options, { files, files32 }, context, started) {
     progress(`${machine}: a minute of load`);
     measured.drifts[machine] = note(machine, await clockDrift(machine, files, DRIFT_SECONDS, context));
   }
+  const hasRounds = options.works.length > 0 || options.boot || options.idle || options.costs || options.v86;
   let longest = 0;
-  for (let round = 0; round < options.runs; round += 1) {
+  for (let round = 0; hasRounds && round < options.runs; round += 1) {
     const at = performance.now();
     if (round > 0 && at - started + longest > options.budgetMs) break;
     if (options.works.length > 0) {
