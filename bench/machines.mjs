@@ -1,5 +1,5 @@
 /** The three ways a work is run: in Trapeze, in QEMU with TCG, and natively; and what is measured of a guest. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HostProcess } from './host-process.mjs';
@@ -135,10 +135,12 @@ export async function bootToShell(machine, files, idle, context) {
   return { ...boot, ...failureOf(done, code, guest) };
 }
 
-/** A minute of mixed load: by how much the guest's clock goes faster than the host's, in per cent. */
+/** A minute of mixed load: by how much the guest's clock goes faster than the host's, in per cent; waits for translation. */
 export async function clockDrift(machine, files, seconds, context) {
   const points = [];
-  const guest = start(machine, files, files.benchInitrd, `bench.load=${seconds}`, context, (line, at) => {
+  const statsFile = join(context.directory, `${machine}-load.json`);
+  const here = { ...context, statsFile };
+  const guest = start(machine, files, files.benchInitrd, `bench.load=${seconds}`, here, (line, at) => {
     const clock = /^CLOCK ([\d.]+)$/.exec(line);
     if (clock !== null) points.push({ host: at, lag: at - Number(clock[1]) });
   });
@@ -153,7 +155,15 @@ export async function clockDrift(machine, files, seconds, context) {
     driftPercent: (-(last.lag - first.lag) / (last.host - first.host)) * 100,
     seconds: (last.host - first.host) / 1000,
     points: points.length,
+    stalls: stallsOf(statsFile),
   };
+}
+
+/** How often the guest waited how long for translation, by name; Trapeze alone tells. */
+function stallsOf(statsFile) {
+  if (!existsSync(statsFile)) return undefined;
+  const { translator } = JSON.parse(readFileSync(statsFile, 'utf8'));
+  return Object.fromEntries(Object.entries(translator).filter(([name]) => name.includes('stalls')));
 }
 
 function failureOf(done, code, guest) {

@@ -3,6 +3,7 @@ import { CLASSES } from './works.mjs';
 
 const GOALS_MEMORY_MIB = 300;
 const GOALS_IDLE_PERCENT = 1;
+const GOALS_STALL_MS = 100;
 const GOALS_DRIFT_PERCENT = 0.1;
 
 export function median(values) {
@@ -147,6 +148,15 @@ export function machineTable(machines) {
   return lines.join('\n');
 }
 
+const LONGEST_STALL = 'longest of the stalls, ms';
+
+/** The histogram of waits for translation in one line. */
+export function stallsLine(stalls) {
+  const counts = Object.entries(stalls).filter(([name]) => /^stalls (under|of)/.test(name));
+  const text = counts.map(([name, count]) => `${name.slice(7)}: ${count}`);
+  return `Waits of the guest for translation, boot and a minute of mixed load: ${text.join(', ')}; longest ${cell(stalls[LONGEST_STALL], 1)} ms.`;
+}
+
 /** Every goal that can be told from what was measured: [text, value as text, reached]. */
 export function goals(rows, machines, clock) {
   const list = [];
@@ -195,6 +205,13 @@ export function goals(rows, machines, clock) {
     ' MB',
   );
   add(`idle under ${GOALS_IDLE_PERCENT} % of a core`, trapeze?.idlePercent, 2, under(GOALS_IDLE_PERCENT), ' %');
+  add(
+    `no wait of ${GOALS_STALL_MS} ms for translation`,
+    trapeze?.stalls?.[LONGEST_STALL],
+    1,
+    under(GOALS_STALL_MS),
+    ' ms',
+  );
   add(
     `clock within ${GOALS_DRIFT_PERCENT} % of the host's`,
     trapeze?.driftPercent,

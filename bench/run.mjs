@@ -13,7 +13,7 @@ import { bootToShell, clockDrift, runNative, runWorks } from './machines.mjs';
 import { newestNode } from './newest-node.mjs';
 import { readOptions } from './options.mjs';
 import { BenchError } from './problem.mjs';
-import { goals, goalsTable, machineTable, median, summarize, worksTable } from './report.mjs';
+import { goals, goalsTable, machineTable, median, stallsLine, summarize, worksTable } from './report.mjs';
 import { runStability, stabilityGoals, stabilityTable } from './stability.mjs';
 import { goals32, rows32, runRound32, table32, v86Package } from './v86.mjs';
 
@@ -67,6 +67,7 @@ async function main() {
       measured: hasRounds && [
         ...(rows.length > 0 ? [worksTable(rows, { warm: options.repeats > 1 })] : []),
         machineTable(machines),
+        ...(machines.trapeze.stalls === undefined ? [] : [stallsLine(machines.trapeze.stalls)]),
         ...(list.length > 0 ? [goalsTable(list)] : []),
       ],
       costs: costs.length > 0 && [costsTable(costs), goalsTable(costList)],
@@ -194,6 +195,7 @@ function machineMedians({ rounds, boots, drifts }) {
       peakMiB: of(boots[machine], 'peakMiB'),
       idlePercent: of(boots[machine], 'idlePercent'),
       driftPercent: drifts[machine]?.driftPercent ?? Number.NaN,
+      stalls: drifts[machine]?.stalls,
     };
   }
   return machines;
