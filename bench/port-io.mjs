@@ -1,8 +1,9 @@
-// What a port-I/O exit of the kvm engine costs, beside the same loop around KVM_RUN in C: on the same vCPU, and in a small
-// program of its own, which need not be able to leave KVM_RUN.
+// What a port-I/O exit of the kvm engine costs, beside the same loop around KVM_RUN in C: on the same vCPU; with a VM of C's own
+// in the same thread, which need not be able to leave KVM_RUN; and in a program of its own.
 //   node bench/port-io.mjs [--exits N] [--rounds N] [--json]
 // A busy host makes exits dearer for all of them. So rounds are short and take turns, and what counts is CPU time: the median
-// of the differences between neighbours. That the C program differs from itself by nothing shows what the method is worth.
+// of the differences between neighbours. That C differs from itself by nothing shows what the method is worth. The program
+// may run on another processor, with other neighbours: it is shown, and judged is what runs in this thread.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -22,12 +23,12 @@ const GUEST = Uint8Array.of(0xba, 0xf8, 0x03, 0xee, 0xeb, 0xfd);
 /** What the TypeScript side may cost more, nanoseconds of CPU time. */
 const GOAL_NS = 500;
 /** The compiler has seen everything after these. */
-const WARM_ROUNDS = 10;
+const WARM_ROUNDS = 100;
 
 const { values: options } = parseArgs({
   options: {
-    exits: { type: 'string', default: '2000' },
-    rounds: { type: 'string', default: '150' },
+    exits: { type: 'string', default: '200' },
+    rounds: { type: 'string', default: '1000' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -71,6 +72,19 @@ function cLoop(library, { vcpu }) {
       if (left < 0) throw new Error('an exit that is none of port I/O');
       // The slice is over: the engine takes note of that, or runs to the next exit.
       if (left > 0 && vcpu.run(entry).kind === 'pio-out') left--;
+    }
+  };
+}
+
+/** The same with a VM that the library has made. */
+function ownLoop(library) {
+  const shared = new BigUint64Array(1);
+  const vcpu = library.func('int port_io_open(void *shared)')(shared);
+  const loop = library.func('long port_io_loop(int vcpu, uintptr_t run, long exits)');
+  return (count) => {
+    for (let left = count; left > 0; ) {
+      left = loop(vcpu, shared[0], left);
+      if (left < 0) throw new Error('an exit that is none of port I/O');
     }
   };
 }
@@ -120,10 +134,13 @@ try {
   const program = startProgram(directory);
   const guest = realModeGuest();
   const koffi = createRequire(import.meta.url)('koffi');
-  const inC = cLoop(koffi.load(compile(directory, 'port-io.so', '-shared', '-fPIC')), guest);
+  const library = koffi.load(compile(directory, 'port-io.so', '-shared', '-fPIC'));
+  const inC = cLoop(library, guest);
+  const own = ownLoop(library);
   const sides = {
     program: { title: 'C, a program of its own', round: () => program.round() },
-    again: { title: 'the same again', round: () => program.round() },
+    own: { title: 'C, a VM of its own', round: () => timed(own) },
+    again: { title: 'the same again', round: () => timed(own) },
     c: { title: 'C, on the same vCPU', round: () => timed(inC) },
     typescript: { title: 'TypeScript', round: () => timed((count) => typescriptLoop(guest, count)) },
   };
@@ -145,8 +162,9 @@ try {
       ]),
     ),
     moreThanC: more(sides.typescript, sides.c),
+    moreThanOwn: more(sides.typescript, sides.own),
     moreThanProgram: more(sides.typescript, sides.program),
-    noise: more(sides.again, sides.program),
+    noise: more(sides.again, sides.own),
     goal: GOAL_NS,
   };
   if (options.json) {
@@ -160,8 +178,9 @@ try {
     }
     const ns = (value) => value.toFixed(0);
     console.log(
-      `TypeScript costs ${ns(report.moreThanC)} ns more than C on the same vCPU, ${ns(report.moreThanProgram)} more than the C program ` +
-        `(that against itself: ${ns(report.noise)}); the goal is at most ${GOAL_NS}`,
+      `TypeScript costs ${ns(report.moreThanC)} ns more than C on the same vCPU, ${ns(report.moreThanOwn)} more than C with a VM ` +
+        `of its own (that against itself: ${ns(report.noise)}), ${ns(report.moreThanProgram)} more than the C program; ` +
+        `the goal is at most ${GOAL_NS}`,
     );
   }
 } finally {
