@@ -231,6 +231,11 @@ export class Engines implements EngineWithMemory {
     return found.usable && !found.capabilities.syscall;
   }
 
+  private get isRing0Emulated(): boolean {
+    const found = this.probe();
+    return found.usable && !found.capabilities.ring0Native;
+  }
+
   /** CPUID as a guest reads it under this host's KVM. */
   private visible(): readonly CpuidEntry[] {
     const found = this.probe();
@@ -251,6 +256,7 @@ export class Engines implements EngineWithMemory {
       stepper: () => this.translatingVcpu(),
       romBytes: options.firmware?.length,
       repairSyscall: this.repairsSyscall,
+      pacesInterrupts: this.isRing0Emulated,
     });
     for (const [base, { sizeBytes, access }] of this.shadows) kvm.map.shadow(base, sizeBytes, access);
     if (!this.isA20Open) kvm.map.a20(false);

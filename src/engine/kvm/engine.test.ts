@@ -27,6 +27,7 @@ const system = (parts: Partial<System>): System => ({
   createTimer: unused,
   setTimer: unused,
   deleteTimer: unused,
+  threadCpuTime: unused,
   ...parts,
 });
 

@@ -8,6 +8,7 @@ import type { Engine, SteppingVcpu } from '../engine.js';
 import * as K from './abi.js';
 import { kvmCpuid, readCpuidTable, writeCpuidTable } from './cpuid.js';
 import { needed } from './errors.js';
+import { InterruptPace } from './interrupt-pace.js';
 import { KvmLapic, missingForSplit, splitIrqchip } from './lapic.js';
 import * as L from './layout.js';
 import { Lease } from './lease.js';
@@ -35,6 +36,8 @@ export interface KvmEngineOptions {
   readonly irqchip?: IrqchipKind | undefined;
   /** This host's SYSCALL does not arrive in ring 0: see to it that it does. */
   readonly repairSyscall?: boolean | undefined;
+  /** Ring 0 is emulated, and slow: interrupts must leave the guest time. */
+  readonly pacesInterrupts?: boolean | undefined;
   /** Bytes of a firmware's ROM behind RAM; it ends at 4 GiB. */
   readonly romBytes?: number | undefined;
   /** Default: the profile of the translating engine. */
@@ -103,6 +106,8 @@ export class KvmEngine implements Engine {
     const vcpu = new KvmVcpu(fd, buffer, system, now, ticks, stepper && (() => stepper(index)));
     vcpu.absorb = (gpa, bytes, value) => this.map.absorb(gpa, bytes, value);
     if (this.options.repairSyscall === true) vcpu.syscall = new SyscallRepair(system, fd, vcpu.view, this.map.ram);
+    if (this.options.pacesInterrupts === true && !this.isSplit)
+      vcpu.pace = new InterruptPace(() => system.threadCpuTime());
     if (this.isSplit) vcpu.lapic = new KvmLapic(system, this.vm, vcpu);
     this.lease.timer = vcpu.timerId;
     return vcpu;

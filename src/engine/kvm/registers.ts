@@ -99,7 +99,14 @@ export function writeSregs(view: DataView, at: number, state: CpuState, apicBase
   u64(L.SREGS.CR8, state.cr8);
   u64(L.SREGS.EFER, state.efer);
   u64(L.SREGS.APIC_BASE, apicBase);
-  for (let n = 0; n < 4; n++) u64(L.SREGS.INTERRUPT_BITMAP + 8 * n, 0n);
+}
+
+/**
+ * An interrupt in flight is told by the event record. KVM only ever sets bits here when it fills kvm_run: one of long ago
+ * would be injected again, whatever RFLAGS.IF says.
+ */
+export function clearInterruptBitmap(view: DataView, at: number): void {
+  for (let n = 0; n < 4; n++) view.setBigUint64(at + L.SREGS.INTERRUPT_BITMAP + 8 * n, 0n, true);
 }
 
 /**

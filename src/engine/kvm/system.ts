@@ -31,6 +31,8 @@ export interface System {
   /** Once, after so many nanoseconds; 0: not at all. */
   setTimer(timer: number, ns: number): void;
   deleteTimer(timer: number): void;
+  /** Nanoseconds that this thread has run. */
+  threadCpuTime(): number;
 }
 
 /** A real-time signal that neither Node nor its libraries use. signal(7), "Real-time signals". */

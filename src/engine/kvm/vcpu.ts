@@ -6,6 +6,7 @@ import { TrapezeError } from '../../base/errors.js';
 import type { CpuState, SteppingVcpu, Vcpu, VmEntry, VmExit } from '../engine.js';
 import * as K from './abi.js';
 import { OwedAnswer } from './exits.js';
+import type { InterruptPace } from './interrupt-pace.js';
 import type { KvmLapic } from './lapic.js';
 import * as L from './layout.js';
 import * as R from './registers.js';
@@ -37,6 +38,8 @@ export class KvmVcpu implements Vcpu {
   lapic: KvmLapic | undefined;
   /** Where this host's SYSCALL needs help. */
   syscall: SyscallRepair | undefined;
+  /** Where ring 0 is emulated. */
+  pace: InterruptPace | undefined;
   private followed = 0;
   /** Takes a write to memory that KVM does not know as such; true: the machine need not hear of it. */
   absorb: (gpa: number, size: number, value: bigint) => boolean = () => false;
@@ -55,6 +58,8 @@ export class KvmVcpu implements Vcpu {
   /** The state before that instruction. */
   private refused: CpuState | undefined;
   private halted = false;
+  /** The machine has asked for the interrupt window. */
+  private windowWanted = false;
   /** The guest's TSC minus the virtual clock's, as last read. */
   tscOffset = 0;
   /** A non-maskable interrupt is being taken or handled: every exit brings the event record. */
@@ -95,7 +100,7 @@ export class KvmVcpu implements Vcpu {
   }
 
   get interruptible(): boolean {
-    if (this.stepping) return false;
+    if (this.stepping || this.pace?.isHeld === true) return false;
     return this.loadedInterruptible ?? this.view.getUint8(L.RUN.READY_FOR_INTERRUPT) !== 0;
   }
 
@@ -125,13 +130,28 @@ export class KvmVcpu implements Vcpu {
     }
     if (entry.nmi === true) this.injectNmi();
     else if (entry.vector !== undefined) this.inject(entry.vector);
-    this.view.setUint8(L.RUN.REQUEST_INTERRUPT_WINDOW, entry.requestInterruptWindow ? 1 : 0);
+    this.requestWindow(entry.requestInterruptWindow);
     this.timer.arm(Math.max(MIN_SLICE_NS, entry.sliceNs));
     this.halted = false;
     for (;;) {
       const exit = this.enter();
       if (exit !== undefined) return exit;
     }
+  }
+
+  private requestWindow(isWanted: boolean): void {
+    const { pace } = this;
+    this.windowWanted = isWanted;
+    const isRequested = pace === undefined ? isWanted : pace.isMeasuring || (isWanted && !pace.isHeld);
+    this.view.setUint8(L.RUN.REQUEST_INTERRUPT_WINDOW, isRequested ? 1 : 0);
+  }
+
+  /** Undefined: nobody but the pace wanted to know. */
+  private windowOpened(): VmExit | undefined {
+    this.pace?.windowOpened();
+    if (this.windowWanted && this.pace?.isHeld !== true) return { kind: 'interrupt-window' };
+    this.requestWindow(this.windowWanted);
+    return undefined;
   }
 
   /** KVM tells of no such window: it takes one interrupt at any time, behind the instruction that waits for its answer. */
@@ -196,9 +216,10 @@ export class KvmVcpu implements Vcpu {
         return this.owed.ask(reason);
       case K.EXIT.HLT:
         this.halted = true;
+        this.pace?.idle();
         return { kind: 'hlt' };
       case K.EXIT.IRQ_WINDOW_OPEN:
-        return { kind: 'interrupt-window' };
+        return this.windowOpened();
       case K.EXIT.IOAPIC_EOI:
         return { kind: 'eoi', vector: this.view.getUint8(L.RUN.EOI_VECTOR) };
       case K.EXIT.INTR:
@@ -261,6 +282,7 @@ export class KvmVcpu implements Vcpu {
   /** KVM has said that it is ready: then nothing else is half delivered, and all there is to tell is NMI blocking. */
   private inject(vector: number): void {
     const { view } = this;
+    this.pace?.injected();
     if (this.lapic !== undefined) {
       const number = new Uint8Array(Uint32Array.of(vector).buffer);
       this.ioctl(K.IOCTL.INTERRUPT, number, 'KVM_INTERRUPT');
@@ -292,6 +314,7 @@ export class KvmVcpu implements Vcpu {
 
   private markDirty(what: number): void {
     const { view } = this;
+    if ((what & K.SYNC_SREGS) !== 0) R.clearInterruptBitmap(view, L.RUN.SREGS);
     view.setBigUint64(L.RUN.DIRTY_REGS, view.getBigUint64(L.RUN.DIRTY_REGS, true) | BigInt(what), true);
   }
 

@@ -13,6 +13,7 @@ const SYS = {
   TIMER_CREATE: 222,
   TIMER_SETTIME: 223,
   TIMER_DELETE: 226,
+  CLOCK_GETTIME: 228,
   TGKILL: 234,
 } as const;
 /** open(2), mmap(2), rt_sigprocmask(2), timer_create(2). */
@@ -23,6 +24,7 @@ const SIG_BLOCK = 0;
 /** A function of the C library that takes a number and does nothing: what a late kick runs. */
 const NO_OPERATION = 'abs';
 const CLOCK_MONOTONIC = 1;
+const CLOCK_THREAD_CPUTIME_ID = 3;
 const SIGEV_THREAD_ID = 4;
 const SIGSET_SIZE = 8;
 const MAP_FAILED = 0xffffffffffffffffn;
@@ -107,6 +109,11 @@ function systemOf(koffi: Koffi): System {
       time: Uint8Array,
       old: null,
     ) => Int,
+    clock: library.func('long syscall(long number, long clock, void *time)') as (
+      number: number,
+      clock: number,
+      time: Uint8Array,
+    ) => Int,
     wait: library.func('long syscall(long number, void *set, void *info, void *timeout, long size)') as (
       number: number,
       set: Uint8Array,
@@ -120,6 +127,9 @@ function systemOf(koffi: Koffi): System {
   // struct itimerspec: period, then time, each of seconds and nanoseconds as u64: here as low and high halves.
   const time = new Uint32Array(8);
   const timeBytes = new Uint8Array(time.buffer);
+  // struct timespec: seconds, nanoseconds.
+  const cpuTime = new BigInt64Array(2);
+  const cpuTimeBytes = new Uint8Array(cpuTime.buffer);
   const answer = (value: number): number => (value < 0 ? -koffi.errno() : value);
 
   return {
@@ -170,6 +180,10 @@ function systemOf(koffi: Koffi): System {
       time[4] = Math.floor(ns / 1e9);
       time[6] = Math.floor(ns % 1e9);
       f.setTimer(SYS.TIMER_SETTIME, timer, 0, timeBytes, null);
+    },
+    threadCpuTime() {
+      f.clock(SYS.CLOCK_GETTIME, CLOCK_THREAD_CPUTIME_ID, cpuTimeBytes);
+      return Number(cpuTime[0]) * 1e9 + Number(cpuTime[1]);
     },
     deleteTimer: (timer) => void f.call(SYS.TIMER_DELETE, timer, 0, 0, 0),
   };
