@@ -37,7 +37,7 @@ async function main() {
   const hasRounds = options.works.length > 0 || options.boot || options.idle || options.drift;
   if (needsGuest || options.v86) need('gcc', '');
   if (options.v86) needMultilib();
-  if (options.qemu) need('qemu-system-x86_64', ', or leave it out with --no-qemu');
+  if (options.qemu && (hasRounds || options.costs)) need('qemu-system-x86_64', ', or leave it out with --no-qemu');
   const loadAtStart = loadavg()[0];
   if (loadAtStart > BUSY_LOAD) {
     console.error(
@@ -207,7 +207,7 @@ function describe(options, files, measured, started, loadAtStart) {
     (machine) => `${machine} ${measured.rounds[machine].find((round) => round.clocksource)?.clocksource ?? '-'}`,
   );
   const isTimed = machines.length > 0 || measured.v86.length > 0;
-  const hasQemu = options.qemu && (options.costs || files !== undefined);
+  const hasQemu = options.qemu && (options.costs || machines.includes('tcg'));
   return [
     `Measured ${new Date().toISOString().slice(0, 10)} on ${cpus().length} processors ${cpus()[0]?.model.trim()}, `,
     `Linux ${release()}, load ${loadAtStart.toFixed(2)} before and ${loadavg()[0].toFixed(2)} after; Node ${process.version}`,
