@@ -80,8 +80,12 @@ const FILES: readonly CpioEntry[] = [
 
 const DIRECTORIES = ['bin', 'dev', 'etc', 'proc', 'root', 'run', 'sys', 'tmp', 'var', 'usr'];
 
-/** `busybox` is the static program; `extra` adds or overrides files. Paths have no leading slash. */
-export function buildBusyboxInitramfs(busybox: Uint8Array, extra: readonly CpioEntry[] = []): Uint8Array {
+/** `busybox` is the static program; `extra` adds or overrides files. Paths have no leading slash. `allocate` as in writeCpio. */
+export function buildBusyboxInitramfs(
+  busybox: Uint8Array,
+  extra: readonly CpioEntry[] = [],
+  allocate?: (size: number) => Uint8Array,
+): Uint8Array {
   const applets = busyboxApplets(busybox);
   const replaced = new Set(extra.map((entry) => entry.path));
   const entries: CpioEntry[] = [
@@ -96,9 +100,12 @@ export function buildBusyboxInitramfs(busybox: Uint8Array, extra: readonly CpioE
     { kind: 'symlink', path: 'usr/sbin', target: '../bin' },
     ...FILES,
   ];
-  return writeCpio([...entries.filter((entry) => !replaced.has(entry.path)), ...extra]);
+  return writeCpio([...entries.filter((entry) => !replaced.has(entry.path)), ...extra], allocate);
 }
 
+/** "[" and "[[", zero-terminated. */
+const FIRST_APPLETS = [0x5b, 0, 0x5b, 0x5b, 0] as const;
+const MAX_NAME = 32;
 const APPLET_NAME = /^(\[\[?|[a-z0-9][a-z0-9._-]{0,31})$/;
 
 /**
@@ -106,18 +113,12 @@ const APPLET_NAME = /^(\[\[?|[a-z0-9][a-z0-9._-]{0,31})$/;
  * there works for a busybox the host cannot run.
  */
 export function busyboxApplets(busybox: Uint8Array): string[] {
-  const text = new TextDecoder('latin1').decode(busybox);
   let best: string[] = [];
-  for (let at = text.indexOf('[\0[[\0'); at >= 0; at = text.indexOf('[\0[[\0', at + 1)) {
-    const names: string[] = [];
-    for (let from = at; ; ) {
-      const end = text.indexOf('\0', from);
-      const name = end < 0 ? '' : text.slice(from, end);
-      if (!APPLET_NAME.test(name)) break;
-      names.push(name);
-      from = end + 1;
-    }
+  for (let at = busybox.indexOf(FIRST_APPLETS[0]); at >= 0; ) {
+    const names = FIRST_APPLETS.every((byte, n) => busybox[at + n] === byte) ? namesFrom(busybox, at) : [];
     if (names.length > best.length) best = names;
+    // A run that starts within this one is a part of it.
+    at = busybox.indexOf(FIRST_APPLETS[0], at + Math.max(1, names.join(' ').length));
   }
   if (
     !['sh', 'mount', 'stty', 'setsid', 'cttyhack', 'start-stop-daemon', 'poweroff'].every((name) => best.includes(name))
@@ -125,4 +126,16 @@ export function busyboxApplets(busybox: Uint8Array): string[] {
     throw new BadImageError('this is not a busybox with a shell; use the busybox-static package');
   }
   return best.filter((name) => name !== 'busybox');
+}
+
+/** Zero-terminated names from `at` on. */
+function namesFrom(busybox: Uint8Array, at: number): string[] {
+  const names: string[] = [];
+  for (let from = at; ; ) {
+    const end = busybox.indexOf(0, from);
+    const name = end < 0 || end - from > MAX_NAME ? '' : String.fromCharCode(...busybox.subarray(from, end));
+    if (!APPLET_NAME.test(name)) return names;
+    names.push(name);
+    from = end + 1;
+  }
 }

@@ -27,7 +27,11 @@ const S_IFLNK = 0o120000;
 const S_IFCHR = 0o020000;
 const MAX_FILE_SIZE = 0xffffffff;
 
-export function writeCpio(entries: readonly CpioEntry[]): Uint8Array {
+/** `allocate` gives the zeroed memory of the archive. */
+export function writeCpio(
+  entries: readonly CpioEntry[],
+  allocate = (size: number): Uint8Array => new Uint8Array(size),
+): Uint8Array {
   const encoder = new TextEncoder();
   const parts: Uint8Array[] = [];
   entries.forEach((entry, index) => {
@@ -35,10 +39,16 @@ export function writeCpio(entries: readonly CpioEntry[]): Uint8Array {
     if (data.length > MAX_FILE_SIZE) throw new RangeError(`${entry.path} is too large for a cpio archive`);
     const [major, minor] = entry.kind === 'character-device' ? [entry.major, entry.minor] : [0, 0];
     const links = entry.kind === 'directory' ? 2 : 1;
-    parts.push(header(index + 1, mode(entry), links, data.length, major, minor, entry.path, encoder), padded(data));
+    parts.push(header(index + 1, mode(entry), links, data.length, major, minor, entry.path, encoder), data);
   });
   parts.push(header(0, 0, 1, 0, 0, 0, TRAILER, encoder));
-  return concatenate(parts);
+  const archive = allocate(parts.reduce((sum, part) => sum + roundUp(part.length), 0));
+  let at = 0;
+  for (const part of parts) {
+    archive.set(part, at);
+    at += roundUp(part.length);
+  }
+  return archive;
 }
 
 function contents(entry: CpioEntry, encoder: TextEncoder): Uint8Array {
@@ -80,23 +90,6 @@ function header(
   return bytes;
 }
 
-function padded(data: Uint8Array): Uint8Array {
-  if (data.length % ALIGN === 0) return data;
-  const bytes = new Uint8Array(roundUp(data.length));
-  bytes.set(data);
-  return bytes;
-}
-
 function roundUp(size: number): number {
   return Math.ceil(size / ALIGN) * ALIGN;
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

@@ -10,6 +10,7 @@ import { TarPicker } from '../tar.js';
 import { AptSource } from './apt.js';
 import { ImageCache, type ImageRecord } from './cache.js';
 import { runProgram } from './process.js';
+import { allocateShared } from './shared-file.js';
 
 /** Names of files in an image's directory. */
 export const KERNEL_FILE = 'vmlinuz';
@@ -96,7 +97,7 @@ export async function removeImage(name: string, cache = new ImageCache()): Promi
 export async function openImage(record: ImageRecord, cache = new ImageCache()): Promise<Uint8Array> {
   const { kind } = imageSpec(record.name);
   if (kind !== 'busybox') return await cache.read(record, MAIN_FILE[kind]);
-  return buildBusyboxInitramfs(await cache.read(record, BUSYBOX_FILE));
+  return buildBusyboxInitramfs(await cache.read(record, BUSYBOX_FILE), [], allocateShared);
 }
 
 async function isWhole(cache: ImageCache, record: ImageRecord): Promise<boolean> {
