@@ -8,6 +8,7 @@ import {
   COUNT_LOOKUP_MISS,
   CPU_BASE,
   EXIT_REQUEST,
+  INTERRUPT_SHADOW,
   INTERRUPT_WANTED,
   JUMP_CACHE,
   JUMP_CACHE_ENTRIES,
@@ -20,6 +21,9 @@ import {
   LINKED_NOT_GLOBAL,
   LINK_GENERATION_SUPERVISOR,
   LINK_GENERATION_USER,
+  LOG_COUNT,
+  LOG_CURSOR,
+  NOT_CANONICAL,
   RFLAGS,
   RIP,
   RIP_BASE,
@@ -29,13 +33,16 @@ import {
   SEG_CS,
   STATUS,
   STATUS_BUDGET,
+  STATUS_FAULT,
   STATUS_MISS,
+  STATUS_SHUTDOWN,
   STATUS_STEPPED,
   STEP,
   TLB_FLAG_GLOBAL,
 } from '../src/x86/state';
 import { fetchHost } from './mmu/access';
 import { fetchView, linkedMark, slotOf } from './mmu/tlb';
+import { deliverException } from './system/exception';
 
 const IF: u64 = 0x200;
 
@@ -142,6 +149,22 @@ export function lookupChecked(): usize {
   if (load<i32>(CPU_BASE + INTERRUPT_WANTED) != 0 && (load<u64>(CPU_BASE + RFLAGS) & IF) != 0)
     return stop(STATUS_BUDGET);
   return lookup(0);
+}
+
+/**
+ * Compiled code has returned STATUS_FAULT: delivers the exception and finds its handler's header, or 0 with STATUS saying
+ * why. STATUS_FAULT: the run loop delivers it, because it must look at the instruction, step, or answer first.
+ */
+export function deliverFault(): usize {
+  if (load<i32>(CPU_BASE + STEP) != 0 || load<u64>(CPU_BASE + NOT_CANONICAL) != 0) return stop(STATUS_FAULT);
+  store<i32>(CPU_BASE + LOG_COUNT, 0);
+  store<i32>(CPU_BASE + LOG_CURSOR, 0);
+  store<i32>(CPU_BASE + INTERRUPT_SHADOW, 0);
+  // A handler that cannot be fetched must not fault for ever.
+  store<i32>(CPU_BASE + BUDGET, load<i32>(CPU_BASE + BUDGET) - 1);
+  const status = deliverException();
+  if (status == STATUS_MISS) return lookupChecked();
+  return stop(status == STATUS_SHUTDOWN ? status : STATUS_FAULT);
 }
 
 /** Control arrives at RIP in the block of `header`: remembers it in the jump cache and sets RIP_BASE. */

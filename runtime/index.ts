@@ -11,7 +11,7 @@ export {
   storeSlow,
 } from './mmu/access';
 export { dropWrites, flushAll } from './mmu/tlb';
-export { arrive, codeRoom, fetchHere, fetchNextPage, lookup, lookupChecked } from './dispatch';
+export { arrive, codeRoom, deliverFault, fetchHere, fetchNextPage, lookup, lookupChecked } from './dispatch';
 export * from './x87/index';
 export * from './integer/index';
 export * from './string/index';

@@ -298,8 +298,32 @@ export function store128Slow(gva: u64, value: v128): void {
 }
 
 // ---- for routines, with an explicit MMU index ----
+/**
+ * Host address of `size` bytes of RAM that the TLB knows to be readable (writable), all in one page; else 0, and nothing has
+ * happened. What the TLB knows needs no other check.
+ */
+// @ts-ignore: decorator
+@inline export function knownForRead(gva: u64, size: i32, mmu: i32): usize {
+  return known(slotOf(readView(mmu), gva), gva, size);
+}
+// @ts-ignore: decorator
+@inline export function knownForWrite(gva: u64, size: i32, mmu: i32): usize {
+  return known(slotOf(writeView(mmu), gva), gva, size);
+}
+// @ts-ignore: decorator
+@inline function known(entry: usize, gva: u64, size: i32): usize {
+  const offset = gva - load<u64>(entry);
+  return offset < <u64>(4097 - size) ? <usize>load<u32>(entry + 8) + <usize>offset : 0;
+}
+
 export function readLinear(gva: u64, size: i32, mmu: i32): u64 {
   return read(gva, size, ACCESS_READ, mmu);
+}
+/** Eight bytes. */
+// @ts-ignore: decorator
+@inline export function readQuad(gva: u64, mmu: i32): u64 {
+  const host = knownForRead(gva, 8, mmu);
+  return host != 0 ? load<u64>(host) : readLinear(gva, 8, mmu);
 }
 export function writeLinear(gva: u64, value: u64, size: i32, mmu: i32): void {
   write(gva, value, size, mmu);

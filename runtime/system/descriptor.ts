@@ -3,7 +3,7 @@
  * The last descriptor read stays in `low`, `high` (its two dwords) and `where` (its linear address).
  */
 import { CPU_BASE, GDTR_BASE, GDTR_LIMIT, SEG_LDTR } from '../../src/x86/state';
-import { readLinear, writeLinear } from '../mmu/access';
+import { readQuad, writeLinear } from '../mmu/access';
 import { ATTR_UNUSABLE, attributes, baseOf, isLong, limitOf, setSegment, status } from './cpu';
 import { mmuIndexImplicit } from './key';
 
@@ -26,7 +26,7 @@ export function fetchDescriptor(selector: u32): i32 {
     base = load<u64>(CPU_BASE + GDTR_BASE);
   }
   where = linear(base + (offset as u64));
-  const value = readLinear(where, 8, mmuIndexImplicit());
+  const value = readQuad(where, mmuIndexImplicit());
   low = value as u32;
   high = (value >> 32) as u32;
   return status();
@@ -36,7 +36,7 @@ export function fetchDescriptor(selector: u32): i32 {
 export function fetchUpperHalf(selector: u32): i32 {
   const limit = selector & 4 ? limitOf(SEG_LDTR) : load<u32>(CPU_BASE + GDTR_LIMIT) & 0xffff;
   if ((selector & 0xfff8) + 15 > limit) return OUTSIDE;
-  const value = readLinear(where + 8, 8, mmuIndexImplicit());
+  const value = readQuad(where + 8, mmuIndexImplicit());
   upper = value as u32;
   upperType = ((value >> 40) & 0x1f) as u32;
   return status();

@@ -19,7 +19,7 @@ import {
   STATUS_MISS,
   STATUS_SHUTDOWN,
 } from '../../src/x86/state';
-import { readLinear } from '../mmu/access';
+import { knownForWrite, readLinear, readQuad } from '../mmu/access';
 import {
   innerStack32,
   innerStack64,
@@ -133,7 +133,7 @@ function idtError(): u32 {
 }
 
 function readIdt(offset: u32): u64 {
-  return readLinear(linear(load<u64>(CPU_BASE + IDTR_BASE) + (offset as u64)), 8, mmuIndexImplicit());
+  return readQuad(linear(load<u64>(CPU_BASE + IDTR_BASE) + (offset as u64)), mmuIndexImplicit());
 }
 
 /** SDM Vol. 3B, "Interrupt and Exception Handling" of real-address mode: no error code is pushed. */
@@ -213,6 +213,37 @@ function enterHandler(isInterruptGate: boolean): void {
   setSystemFlags(systemFlags() & ~cleared);
 }
 
+/** The frame of 64-bit mode below `top`; RSP is its lowest address. 0 or a status. */
+function pushFrame64(top: u64): i32 {
+  const size = eventHasError ? 48 : 40;
+  const bottom = top - (size as u64);
+  const mmu = mmuIndexOf(targetCpl);
+  const host = knownForWrite(bottom, size, mmu);
+  if (host == 0) {
+    openStack(0, 0, 0, top, true, mmu, external);
+    if (push(pushedSelector(SEG_SS), 8) != 0) return status();
+    if (push(gpr(RSP), 8) != 0) return status();
+    if (push(imageFlags, 8) != 0) return status();
+    if (push(pushedSelector(SEG_CS), 8) != 0) return status();
+    if (push(returnRip, 8) != 0) return status();
+    if (eventHasError && push(eventError as u64, 8) != 0) return status();
+    commitPointer();
+    return 0;
+  }
+  let at = host;
+  if (eventHasError) {
+    store<u64>(at, eventError as u64);
+    at += 8;
+  }
+  store<u64>(at, returnRip);
+  store<u64>(at + 8, pushedSelector(SEG_CS));
+  store<u64>(at + 16, imageFlags);
+  store<u64>(at + 24, gpr(RSP));
+  store<u64>(at + 32, pushedSelector(SEG_SS));
+  setGpr(RSP, bottom);
+  return 0;
+}
+
 /** SDM Vol. 3A, "Exception and Interrupt Handling in 64-bit Mode". */
 function deliverLong(source: i32): i32 {
   const offset = (eventVector as u32) << 4;
@@ -241,14 +272,8 @@ function deliverLong(source: i32): i32 {
   }
   const marked = markAt(targetWhere, targetHigh);
   if (marked != 0) return marked;
-  openStack(0, 0, 0, rsp & ~(15 as u64), true, mmuIndexOf(targetCpl), external);
-  if (push(pushedSelector(SEG_SS), 8) != 0) return status();
-  if (push(gpr(RSP), 8) != 0) return status();
-  if (push(imageFlags, 8) != 0) return status();
-  if (push(pushedSelector(SEG_CS), 8) != 0) return status();
-  if (push(returnRip, 8) != 0) return status();
-  if (eventHasError && push(eventError as u64, 8) != 0) return status();
-  commitPointer();
+  const pushed = pushFrame64(rsp & ~(15 as u64));
+  if (pushed != 0) return pushed;
   if (isInner) setNullStack(targetCpl);
   enterHandler(type == 14);
   return 0;

@@ -18,7 +18,7 @@ import {
   STATUS_MISS,
 } from '../../src/x86/state';
 import { hasReservedSize, isCode, isValidTarget, isWritableData, setCodeSegment } from './code-segment';
-import { readLinear } from '../mmu/access';
+import { knownForRead, readLinear } from '../mmu/access';
 import {
   ATTR_CONFORMING,
   ATTR_L,
@@ -155,16 +155,27 @@ function iretReal(size: i32, extra: u64): i32 {
   return finish();
 }
 
+/** Where the frame of 64-bit mode lies in linear memory, 0: to be read item by item. */
+let frame: usize = 0;
+
+/** The n-th item of the frame; STATUS is set where it cannot be read. */
+// @ts-ignore: decorator
+@inline function item(n: u32, size: i32): u64 {
+  return frame != 0 ? load<u64>(frame + (n << 3)) : peek(n * (size as u32), size);
+}
+
 function iretProtected(size: i32): i32 {
   const now = cpl();
   const from64 = isCode64();
   const step = size as u32;
-  openCurrentStack(mmuIndexOf(now), 0);
-  const target = peek(0, size);
+  const mmu = mmuIndexOf(now);
+  frame = from64 && size == 8 ? knownForRead(gpr(RSP), 40, mmu) : 0;
+  if (frame == 0) openCurrentStack(mmu, 0);
+  const target = item(0, size);
   if (status() != 0) return status();
-  const selector = (peek(step, size) & 0xffff) as u32;
+  const selector = (item(1, size) & 0xffff) as u32;
   if (status() != 0) return status();
-  const image = peek(step * 2, size);
+  const image = item(2, size);
   if (status() != 0) return status();
   if (!isLong() && size == 4 && (image & FLAG_VM) != 0 && now == 0) return returnToVm86(target, selector, image);
 
@@ -192,9 +203,9 @@ function iretProtected(size: i32): i32 {
     discard(step * 3);
     commitPointer();
   } else {
-    const rsp = peek(step * 3, size);
+    const rsp = item(3, size);
     if (status() != 0) return status();
-    const ss = (peek(step * 4, size) & 0xffff) as u32;
+    const ss = (item(4, size) & 0xffff) as u32;
     if (status() != 0) return status();
     const checked = fetchReturnStack(ss, level, attr);
     if (checked != 0) return checked;

@@ -175,6 +175,11 @@ export class Emitter {
     this.code.u8(0x12);
     this.code.u32(index);
   }
+  callIndirect(type: number): void {
+    this.code.u8(0x11);
+    this.code.u32(type);
+    this.code.u8(0);
+  }
   returnCallIndirect(type: number): void {
     this.code.u8(0x13);
     this.code.u32(type);

@@ -197,6 +197,33 @@ export class HandlerLowering extends Lowering {
     return this.emit.finish(this.types.handler);
   }
 
+  /** The way in from the run loop: faults come back here and their handlers are entered. */
+  run(): FunctionBody {
+    const e = this.emit;
+    const status = e.allocate('i32');
+    e.loop();
+    e.get(RECORD);
+    e.get(RECORD);
+    e.load('i32', 4, R.HANDLER);
+    e.callIndirect(this.types.handler);
+    e.tee(status);
+    e.i32(S.STATUS_FAULT);
+    e.op('i32.ne');
+    e.if();
+    e.get(status);
+    e.return();
+    e.end();
+    e.call(this.functions('deliverFault'));
+    e.tee(RECORD);
+    e.brIf(e.depth);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.STATUS);
+    e.return();
+    e.end();
+    e.unreachable();
+    return e.finish(this.types.handler);
+  }
+
   // ---- Lowering ----
   protected override getRegister(v: Value): void {
     throw new Error(`register ${v.imm} is not known to a handler`);

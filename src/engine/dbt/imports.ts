@@ -21,6 +21,7 @@ const INTERNAL: Record<string, Signature> = {
   raiseError: { params: ['i32', 'i32'], results: ['i32'] },
   lookup: { params: ['i32'], results: ['i32'] },
   lookupChecked: { params: [], results: ['i32'] },
+  deliverFault: { params: [], results: ['i32'] },
   enter: HANDLER_SIGNATURE,
 };
 

@@ -72,8 +72,10 @@ interface PendingForm {
 
 export class Interpreter {
   readonly table: WebAssembly.Table;
-  /** Runs from a record until something must be done; returns STATUS_*. */
+  /** Tail-calls the handler of a record: the way from one region to another. */
   readonly enter: (record: number) => number;
+  /** Runs from a record until something must be done; returns STATUS_*. Exceptions are delivered on the way. */
+  readonly run: (record: number) => number;
   /** Mnemonics met that have no definition: they raise #UD. */
   readonly undefinedMnemonics = new Set<string>();
   modules = 0;
@@ -92,10 +94,12 @@ export class Interpreter {
       { key, lower: (l) => l.close() },
       { key, lower: (l) => l.finder() },
       { key, lower: (l) => l.enter() },
+      { key, lower: (l) => l.run() },
     ];
-    const bytes = tableModule(specials, HANDLER_INVALID, specials.length - 1);
+    const bytes = tableModule(specials, HANDLER_INVALID, ['enter', 'run']);
     const exports = imports.instantiate(new WebAssembly.Module(bytes), this.table);
     this.enter = exports['enter'] as (record: number) => number;
+    this.run = exports['run'] as (record: number) => number;
     const { module, forms, count } = commonHandlers();
     imports.instantiate(module, this.table);
     this.forms = new HandlerNumbers(forms);
@@ -164,7 +168,7 @@ function moduleOf(forms: readonly PendingForm[]): Uint8Array<ArrayBuffer> {
     if (definition === undefined) throw new Error('no definition of ud');
     return { key, lower: (l) => l.instruction(insn, definition) };
   });
-  return tableModule(bodies, (forms[0] as PendingForm).index, bodies.length);
+  return tableModule(bodies, (forms[0] as PendingForm).index);
 }
 
 interface HandlerBody {
@@ -172,8 +176,12 @@ interface HandlerBody {
   readonly lower: (l: HandlerLowering) => FunctionBody;
 }
 
-/** The first `inTable` bodies go into the table from `first` on; what follows is the way in. */
-function tableModule(bodies: readonly HandlerBody[], first: number, inTable: number): Uint8Array<ArrayBuffer> {
+/** The bodies go into the table from `first` on; the last ones are exported by name instead. */
+function tableModule(
+  bodies: readonly HandlerBody[],
+  first: number,
+  exported: readonly string[] = [],
+): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
   declareMemory(module);
@@ -181,8 +189,9 @@ function tableModule(bodies: readonly HandlerBody[], first: number, inTable: num
   const functions = importedFunctions(module);
   const lowered = bodies.map(({ key, lower }) => lower(new HandlerLowering(functions, types, key)));
   const indexes = lowered.map((f) => module.addFunction(f));
+  const inTable = indexes.length - exported.length;
   module.elementsAt(first, indexes.slice(0, inTable));
-  if (indexes.length > inTable) module.export('enter', indexes[inTable] as number);
+  for (const [n, name] of exported.entries()) module.export(name, indexes[inTable + n] as number);
   return module.finish();
 }
 

@@ -260,7 +260,7 @@ export class DbtVcpu implements SteppingVcpu {
 
   private enter(record: number): number {
     this.setWord(S.STATUS, S.STATUS_OK);
-    return this.interpreter.enter(record);
+    return this.interpreter.run(record);
   }
 
   /** Acts on a status; an exit where the machine is needed, undefined where the guest goes on. */
