@@ -3,11 +3,15 @@
 import {
   COUNT_TLB_FLUSH,
   CPU_BASE,
+  CR4,
   FETCH_TLB,
   FILL_LIST,
   FILL_LIST_CAPACITY,
+  HUGE_CAPACITY,
+  HUGE_LIST,
+  LARGE_MANY,
   LARGE_MAP,
-  LARGE_MAP_SIZE,
+  LARGE_MAP_ENTRIES,
   LINK_GENERATION_SUPERVISOR,
   LINK_GENERATION_USER,
   LINKED_MAP,
@@ -19,6 +23,8 @@ import {
   TLB_FLAG_GLOBAL,
   TLB_SIZE,
 } from '../../src/x86/state';
+
+const CR4_PAE: u64 = 0x20;
 
 /** Number of arrays of TLB_SIZE bytes from TLB on: read and write view per index, two fetch views. */
 const VIEWS: usize = MMU_INDEXES * 2 + 2;
@@ -63,13 +69,47 @@ export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u3
     if (<i32>count < FILL_LIST_CAPACITY) store<u32>(FILL_LIST + 4 + ((<usize>count) << 2), <u32>entry);
     store<u32>(FILL_LIST, count + 1);
   }
-  if (shift > 12) store<u8>(LARGE_MAP + largeHash(gva), shift > 22 ? 2 : 1);
+  if (shift == 30) noteHuge(gva);
+  else if (shift > 12) noteLarge(gva);
 }
 
-// Regions of 4 MiB, so that both 2 MiB and 4 MiB pages lie in one.
+// log2 of what a large page of the second level covers: 4 MiB under 32-bit paging. Changing CR4.PAE flushes.
 // @ts-ignore: decorator
-@inline function largeHash(gva: u64): usize {
-  return (<usize>(gva >> 22) & (LARGE_MAP_SIZE / 2 - 1)) + upperHalf(gva, LARGE_MAP_SIZE / 2);
+@inline function largeShift(): u64 {
+  return (load<u64>(CPU_BASE + CR4) & CR4_PAE) != 0 ? 21 : 22;
+}
+// @ts-ignore: decorator
+@inline function largeEntry(region: u64, gva: u64): usize {
+  const half = LARGE_MAP_ENTRIES / 2;
+  return LARGE_MAP + (((<usize>region & (half - 1)) + upperHalf(gva, half)) << 2);
+}
+// @ts-ignore: decorator
+@inline function largeNumber(region: u64): u32 {
+  return (<u32>region & 0x7ffffff) + 1;
+}
+
+function noteLarge(gva: u64): void {
+  const region = gva >> largeShift();
+  const entry = largeEntry(region, gva);
+  const known = load<u32>(entry);
+  const number = largeNumber(region);
+  if (known != number) store<u32>(entry, known == 0 ? number : LARGE_MANY);
+}
+
+function noteHuge(gva: u64): void {
+  if (isHuge(gva)) return;
+  const count = load<u32>(HUGE_LIST);
+  if (count < <u32>HUGE_CAPACITY) store<u64>(HUGE_LIST + 8 + ((<usize>count) << 3), gva >> 30);
+  store<u32>(HUGE_LIST, count + 1);
+}
+// Whether entries may come from the 1-GiB page around an address.
+function isHuge(gva: u64): bool {
+  const count = load<u32>(HUGE_LIST);
+  if (count > <u32>HUGE_CAPACITY) return true;
+  for (let n: usize = 0; n < <usize>count; n++) {
+    if (load<u64>(HUGE_LIST + 8 + (n << 3)) == gva >> 30) return true;
+  }
+  return false;
 }
 
 // Maps are split by the half of the address space, so that programs do not disturb what is known of the kernel.
@@ -103,7 +143,8 @@ export function flushAll(): void {
   store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
   memory.fill(TLB, 0, VIEWS * TLB_SIZE);
   for (let v: usize = 0; v < VIEWS; v++) clearView(TLB + v * TLB_SIZE);
-  memory.fill(LARGE_MAP, 0, LARGE_MAP_SIZE);
+  memory.fill(LARGE_MAP, 0, LARGE_MAP_ENTRIES << 2);
+  store<u32>(HUGE_LIST, 0);
   store<u32>(FILL_LIST, 0);
 }
 
@@ -138,26 +179,37 @@ export function flushTlb(global: i32): void {
   store<u32>(FILL_LIST, 0);
 }
 
-/** INVLPG: the page of `gva` in every view; a large page's pieces are swept. */
+/** INVLPG: the page of `gva` in every view, with all pieces of a large one. */
 export function flushPage(gva: u64): void {
-  if (load<u8>(linkedMark(gva)) != 0) linksStale(gva);
-  const large = load<u8>(LARGE_MAP + largeHash(gva));
-  if (large == 2) {
+  if (isHuge(gva)) {
     flushAll();
     return;
   }
-  if (large != 0) linksStale(gva);
+  if (load<u8>(linkedMark(gva)) != 0) linksStale(gva);
+  const shift = largeShift();
+  const region = gva >> shift;
+  const large = largeEntry(region, gva);
+  const known = load<u32>(large);
+  if (known != 0 && (known == LARGE_MANY || known == largeNumber(region))) {
+    linksStale(gva);
+    dropRegion(region, shift);
+    if (known != LARGE_MANY) store<u32>(large, 0);
+    return;
+  }
   for (let v: usize = 0; v < VIEWS; v++) {
-    const view = TLB + v * TLB_SIZE;
-    if (large != 0) {
-      const region = gva >> 22;
-      for (let i: usize = 0; i < <usize>TLB_ENTRIES; i++) {
-        const entry = view + (i << 4);
-        if (load<u64>(entry) >> 22 == region) clear(entry);
-      }
-    } else {
-      const entry = slotOf(view, gva);
-      if (load<u64>(entry) == (gva & ~0xfff)) clear(entry);
+    const entry = slotOf(TLB + v * TLB_SIZE, gva);
+    if (load<u64>(entry) == (gva & ~0xfff)) clear(entry);
+  }
+}
+
+// A region's pages have slots of their own, all in a row.
+function dropRegion(region: u64, shift: u64): void {
+  const first = slotOf(0, region << shift);
+  const size = (<usize>1) << (<usize>(shift - 8));
+  for (let v: usize = 0; v < VIEWS; v++) {
+    const start = TLB + v * TLB_SIZE + first;
+    for (let entry = start; entry < start + size; entry += 16) {
+      if (load<u64>(entry) >> shift == region) clear(entry);
     }
   }
 }

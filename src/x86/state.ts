@@ -253,9 +253,16 @@ export const JUMP_CACHE_ENTRIES = 65536;
 /** Non-global TLB entries filled since the last flush: u32 count, then linear-memory addresses of entries (u32). */
 export const FILL_LIST = 0xa0000;
 export const FILL_LIST_CAPACITY = 4095;
-/** One byte per hash of 2 MiB regions of linear addresses that some large page was filled from: INVLPG must sweep there. */
-export const LARGE_MAP = 0xa4000;
-export const LARGE_MAP_SIZE = 4096;
+/**
+ * Which regions of 2 MiB (4 MiB under 32-bit paging) have entries of a large page, a u32 per hash, lower half of the address
+ * space first: 0 none, LARGE_MANY several, else the one region's number plus 1. INVLPG sweeps there.
+ */
+export const LARGE_MAP = 0xa8000;
+export const LARGE_MAP_ENTRIES = 2048;
+export const LARGE_MANY = 0xffffffff;
+/** 1-GiB pages that entries were filled from: u32 count (more than HUGE_CAPACITY: not all are noted), then their numbers, u64. */
+export const HUGE_LIST = 0xa4000;
+export const HUGE_CAPACITY = 15;
 
 /**
  * One byte per hash of pages that a link between pages leads into: dropping such a page's mapping makes links stale.
