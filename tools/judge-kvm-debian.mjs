@@ -22,7 +22,7 @@ const EMULATED = [
 const { values: options } = parseArgs({
   options: {
     irqchip: { type: 'string', default: 'machine' },
-    minutes: { type: 'string', default: '40' },
+    minutes: { type: 'string', default: '60' },
     log: { type: 'boolean', default: false },
     slow: { type: 'boolean', default: false },
   },
@@ -44,7 +44,7 @@ const machine = new Machine({
   kernelName: 'vmlinux',
   modules: [{ data: await openGuestFile('initrd.cpio'), args: '', name: 'initrd' }],
   append: ['console=ttyS0', 'panic=-1', ...(isNative ? [] : EMULATED)].join(' '),
-  memoryBytes: 256 << 20,
+  memoryBytes: 128 << 20,
   engine: 'kvm',
   irqchip: options.irqchip,
   noReboot: true,

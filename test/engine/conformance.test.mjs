@@ -1,7 +1,7 @@
 // One suite for every engine: the same small guests, the same expectations. What this host's KVM cannot do is skipped by name.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CC, R10, R11, RAX, RBX, RCX, RDI, RDX, RSI } from './code.mjs';
+import { CC, R10, R11, R15, RAX, RBX, RCX, RDI, RDX, RSI } from './code.mjs';
 import { kvm, lacks } from './engines.mjs';
 import * as G from './guest.mjs';
 
@@ -373,6 +373,46 @@ conforms('INT n from ring 3', ['softwareInterrupts'], (make) => {
   assert.deepEqual(
     guest.log().map(({ vector, rip }) => [vector, rip]),
     [[0x80, guest.code.address('int') + 2]],
+  );
+});
+
+/** The engine may have a breakpoint of its own where it finishes SYSCALL. */
+function usesSyscall(state, { code }) {
+  state.efer |= 1n;
+  state.msrs.set(0xc0000082, BigInt(code.address('done')));
+}
+
+conforms('breakpoints in debug registers: ring 0', [], (make) => {
+  const guest = make(
+    'long0',
+    (code) => code.mov(R15, 'done').b('90').label('at').b('9090').label('done').b(HLT),
+    (state, guest) => {
+      usesSyscall(state, guest);
+      state.dr[0] = BigInt(guest.code.address('at'));
+      state.dr[7] = 0x401n;
+    },
+  );
+  assert.equal(guest.run().kind, 'hlt');
+  assert.deepEqual(
+    guest.log().map(({ vector, rip }) => [vector, rip]),
+    [[1, guest.code.address('at')]],
+  );
+});
+
+conforms('breakpoints in debug registers: ring 3', ['debugRegisters'], (make) => {
+  const guest = make(
+    'long3',
+    (code) => code.mov(R15, 'done').b('90').label('at').b('9090').label('done').b('ebfe'),
+    (state, guest) => {
+      usesSyscall(state, guest);
+      state.dr[3] = BigInt(guest.code.address('at'));
+      state.dr[7] = 0x440n;
+    },
+  );
+  for (let n = 0; n < 1000 && guest.log().length === 0; n++) assert.equal(guest.enter().kind, 'preempted');
+  assert.deepEqual(
+    guest.log().map(({ vector, rip }) => [vector, rip]),
+    [[1, guest.code.address('at')]],
   );
 });
 

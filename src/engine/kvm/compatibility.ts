@@ -8,6 +8,8 @@ import { CAPABILITY_NAMES, type KvmCapabilities } from './probe.js';
 
 const CR0_PG = 1n << 31n;
 const CR4_PCIDE = 1n << 17n;
+/** DR7: a breakpoint is enabled. */
+const DR7_ENABLED = 0xffn;
 const EFER_SCE = 1n;
 const EFER_LMA = 1n << 10n;
 /** Gates that INT3, INTO and INT1 need are open to ring 3 in every system. */
@@ -33,6 +35,7 @@ export function missingUnderKvm(
   const needs: readonly (readonly [keyof typeof CAPABILITY_NAMES, boolean])[] = [
     ['syscall', (state.efer & EFER_SCE) !== 0n],
     ['paging32', (state.cr0 & CR0_PG) !== 0n && !isLong],
+    ['debugRegisters', ((state.dr[7] ?? 0n) & DR7_ENABLED) !== 0n],
     ['softwareInterrupts', hasUserGates(guest, isLong ? 16 : 8)],
   ];
   for (const [name, isNeeded] of needs) if (isNeeded && !capabilities[name]) missing.push(CAPABILITY_NAMES[name]);

@@ -135,6 +135,7 @@ test('auto takes KVM where it is correct and native, and says why not elsewhere'
     ring0Complete: true,
     syscall: true,
     softwareInterrupts: true,
+    debugRegisters: true,
     cpuidMasking: true,
     paging32: true,
     splitIrqchip: true,

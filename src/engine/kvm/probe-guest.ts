@@ -28,6 +28,9 @@ const BUDGET_NS = 1e8;
 
 /** Selectors in the order that SYSCALL and SYSRET want. */
 const [CS64, DS, CS32_USER, DS_USER, CS64_USER, TR, CS32] = [0x08, 0x10, 0x1b, 0x23, 0x2b, 0x30, 0x40];
+const DR6_RESET = 0xffff0ff0n;
+/** Breakpoint 0, local, at instructions. */
+const DR7_FIRST = 0x401n;
 const STAR = 0xc0000081;
 const LSTAR = 0xc0000082;
 const FMASK = 0xc0000084;
@@ -53,6 +56,10 @@ export function runProbe(
   options: {
     readonly syscall?: readonly number[];
     readonly profile?: readonly CpuidEntry[];
+    /** A breakpoint of the guest's debug registers. */
+    readonly breakpoint?: number;
+    /** With the engine's help for SYSCALL. */
+    readonly repairSyscall?: boolean;
   } = {},
 ): ProbeOutcome {
   const memory = new WebAssembly.Memory({
@@ -64,11 +71,18 @@ export function runProbe(
   prepare(ram);
   ram.set(code, CODE);
   ram.set(options.syscall ?? [HLT], SYSCALL_ENTRY);
-  const { profile } = options;
-  const engine = new KvmEngine(memory, 0, RAM_BYTES, { system, now, ...(profile === undefined ? {} : { profile }) });
+  const { profile, breakpoint, repairSyscall } = options;
+  const engine = new KvmEngine(memory, 0, RAM_BYTES, {
+    system,
+    now,
+    repairSyscall,
+    ...(profile === undefined ? {} : { profile }),
+  });
   try {
     const vcpu = engine.createVcpu(0);
-    vcpu.load(stateOf(mode));
+    const state = stateOf(mode);
+    if (breakpoint !== undefined) state.dr = [BigInt(breakpoint), 0n, 0n, 0n, 0n, 0n, DR6_RESET, DR7_FIRST];
+    vcpu.load(state);
     const entry = { answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: SLICE_NS };
     vcpu.run({ ...entry, settle: true });
     const started = now();
@@ -168,7 +182,7 @@ function stateOf(mode: ProbeMode): CpuState {
     cr8: 0n,
     efer: isLong ? 0x501n : 0n,
     xcr0: 1n,
-    dr: [0n, 0n, 0n, 0n, 0n, 0n, 0xffff0ff0n, 0x400n],
+    dr: [0n, 0n, 0n, 0n, 0n, 0n, DR6_RESET, 0x400n],
     msrs: new Map([
       [STAR, (BigInt(CS64) << 32n) | (BigInt(CS32_USER) << 48n)],
       [LSTAR, BigInt(SYSCALL_ENTRY)],

@@ -32,6 +32,8 @@ export interface KvmCapabilities {
   readonly cpuidMasking: boolean;
   /** Paging outside IA-32e mode. */
   readonly paging32: boolean;
+  /** Breakpoints of debug registers stop ring 3, where SYSCALL needs the engine's help beside that. */
+  readonly debugRegisters: boolean;
   /** The kernel can be the local APIC alone, with a timer of our frequency. */
   readonly splitIrqchip: boolean;
 }
@@ -53,6 +55,7 @@ export const CAPABILITY_NAMES: Readonly<Record<Exclude<keyof KvmCapabilities, `$
   softwareInterrupts: 'INT n from ring 3',
   cpuidMasking: 'CPUID can be masked',
   paging32: '32-bit paging',
+  debugRegisters: 'breakpoints stop ring 3',
   splitIrqchip: 'local APIC in the kernel',
 };
 
@@ -97,6 +100,9 @@ function measure(system: System, now: () => number): Omit<KvmCapabilities, 'spli
   const wide = run('long0', [0xf3, 0x0f, 0xb8, 0xc1, 0x0f, 0x28, 0xc1, 0x0f, 0x58, 0xc1, 0xcc]);
   // syscall, and there: mov eax, cs; mov [RESULTS], eax; hlt
   const entered = run('long3', [0x0f, 0x05], { syscall: [0x8c, 0xc8, 0x89, 0x04, 0x25, ...dword(RESULTS), HLT] });
+  const hasSyscall = (entered.results.getUint32(0, true) & 3) === 0 && entered.results.getUint32(0, true) !== 0;
+  // Two NOPs, a breakpoint at the second, and HLT, which ring 3 may not do.
+  const stopped = run('long3', [0x90, 0x90, HLT], { breakpoint: CODE + 1, repairSyscall: !hasSyscall });
   // int 0x80
   const interrupted = run('long3', [0xcd, 0x80]);
   // mov eax, TABLES; mov cr3, eax; mov eax, cr0; or eax, 0x80000000; mov cr0, eax; mark; hlt
@@ -115,9 +121,10 @@ function measure(system: System, now: () => number): Omit<KvmCapabilities, 'spli
     compatibilityNs: nsPerInstruction('compatibility3'),
     ring0Native: ring0Ns < NATIVE_NS,
     ring0Complete: !wide.refused && wide.vector === 3,
-    syscall: (entered.results.getUint32(0, true) & 3) === 0 && entered.results.getUint32(0, true) !== 0,
+    syscall: hasSyscall,
     softwareInterrupts: interrupted.vector === 0x80,
     cpuidMasking: masked.vector === -1 && masked.results.getUint32(0, true) === 0,
+    debugRegisters: stopped.vector === 1,
     paging32: paged.vector === -1 && paged.results.getUint32(0, true) === 1,
   };
 }
@@ -151,7 +158,7 @@ export interface EngineChoice {
 export function chooseEngine(probe: KvmProbe): EngineChoice {
   if (!probe.usable) return { engine: 'dbt', reason: probe.problem.replace(/; use --engine dbt$/, '') };
   const { capabilities } = probe;
-  const lacking = (['syscall', 'softwareInterrupts', 'paging32', 'cpuidMasking'] as const).filter(
+  const lacking = (['syscall', 'softwareInterrupts', 'paging32', 'cpuidMasking', 'debugRegisters'] as const).filter(
     (name) => !capabilities[name],
   );
   if (lacking.length > 0) {
