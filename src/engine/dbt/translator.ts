@@ -18,6 +18,8 @@ const HOT_TO_WARM = 40;
 const HOT_TO_PATIENCE = 40;
 /** Hot blocks of one request at most. */
 const BATCH = 12;
+/** The hottest of a request has run at most so many times as often as the coolest. */
+const HEAT_OF_ONE_BATCH = 3;
 /** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
 const ROOM = 65536;
 const LOW_ROOM = 32768;
@@ -124,10 +126,17 @@ export class Translator {
     this.collect();
   }
 
-  /** Takes the next blocks of the queue: what ran most since it came there is a loop that waits. */
+  /**
+   * Takes the next blocks of the queue: what ran most since it came there is a loop that waits, and the more others come along
+   * the longer it waits.
+   */
   private hottest(): Block[] {
-    if (this.queue.length > BATCH) this.queue.sort((a, b) => this.cache.heat(b) - this.cache.heat(a));
-    return this.queue.splice(0, BATCH);
+    const heats = new Map(this.queue.map((block) => [block, this.cache.heat(block)]));
+    const heat = (block: Block): number => heats.get(block) as number;
+    this.queue.sort((a, b) => heat(b) - heat(a));
+    const least = heat(this.queue[0] as Block) / HEAT_OF_ONE_BATCH;
+    const cooler = this.queue.findIndex((block) => heat(block) < least);
+    return this.queue.splice(0, Math.min(BATCH, cooler < 0 ? BATCH : cooler));
   }
 
   private collect(): void {
