@@ -14,9 +14,23 @@ const COMMANDS = [
 ];
 /** CPUID bits by the kernel's numbers: SMAP POPCNT CLWB INVPCID ERMS FSRM CX16 PCID SSSE3 AVX AVX2 SHA AES PCLMUL SSE4 BMI ... */
 const HIDDEN = '308,151,312,298,297,580,141,145,137,156,293,317,153,129,147,148,291,296,304,150,534';
+/**
+ * Without XSAVE the kernel does not keep wide vectors apart for processes. Ring 3 may use them all the same, since the
+ * processor's CPUID says so there: the C library must be told, by a variable that the kernel hands on to init.
+ */
+const NARROW =
+  'GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD,-ERMS,-FSRM';
 const EMULATED = [
   ...['earlyprintk=ttyS0', 'nokaslr', 'noxsave', 'nopti', 'mitigations=off', 'io_delay=none', 'no_timer_check'],
-  ...['tsc=reliable', 'nowatchdog', 'audit=0', 'cryptomgr.notests=1', 'random.trust_cpu=on', `clearcpuid=${HIDDEN}`],
+  ...[
+    'tsc=reliable',
+    'nowatchdog',
+    'audit=0',
+    'cryptomgr.notests=1',
+    'random.trust_cpu=on',
+    `clearcpuid=${HIDDEN}`,
+    NARROW,
+  ],
 ];
 
 const { values: options } = parseArgs({
