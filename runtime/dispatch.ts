@@ -45,6 +45,7 @@ import { fetchView, linkedMark, slotOf } from './mmu/tlb';
 import { deliverException } from './system/exception';
 
 const IF: u64 = 0x200;
+const KEY_TRACED: i32 = KEY_TRAP | KEY_CODE_BREAKPOINT | KEY_DATA_BREAKPOINT;
 
 function stop(status: i32): usize {
   store<i32>(CPU_BASE + STATUS, status);
@@ -99,6 +100,21 @@ function cached(linear: u64, key: i32): usize {
   return 0;
 }
 
+/** `lookup` where nearly all of them end: 64-bit code, the newer entry of the jump cache, a page in the TLB, a plain link or none. */
+// @ts-ignore: decorator
+@inline function lookupQuick(slot: usize, key: i32): usize {
+  const rip = load<u64>(CPU_BASE + RIP);
+  const set = jumpCacheSet(rip);
+  const header = <usize>load<u32>(set + 8);
+  if (load<u64>(set) != rip || header == 0) return 0;
+  if (load<i32>(header + HEADER_KEY) != key || load<u32>(header + HEADER_SECOND_PAGE) != 0) return 0;
+  if (fetchPage(fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK), rip) != load<u32>(header + HEADER_PAGE)) return 0;
+  const base = rip & ~0xfff;
+  if (slot != 0 && base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
+  store<u64>(CPU_BASE + RIP_BASE, base);
+  return header;
+}
+
 /**
  * Header of the block at RIP, or 0 with STATUS saying why. `slot` is the link that led here (0: none). A plain link is
  * one word, filled in when the block lies in the page the jump came from. With bit 0 set it is a link between pages,
@@ -108,10 +124,14 @@ function cached(linear: u64, key: i32): usize {
 export function lookup(slot: usize): usize {
   if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
   store<u64>(CPU_BASE + COUNT_LOOKUP, load<u64>(CPU_BASE + COUNT_LOOKUP) + 1);
-  const linear = linearRip();
   const key = load<i32>(CPU_BASE + BLOCK_KEY);
+  if ((key & (KEY_CODE64 | KEY_TRACED)) == KEY_CODE64 && (slot & 1) == 0) {
+    const header = lookupQuick(slot, key);
+    if (header != 0) return header;
+  }
+  const linear = linearRip();
   // What is traced goes through the run loop, one instruction at a time.
-  if ((key & (KEY_TRAP | KEY_CODE_BREAKPOINT | KEY_DATA_BREAKPOINT)) != 0) return stop(STATUS_BUDGET);
+  if ((key & KEY_TRACED) != 0) return stop(STATUS_BUDGET);
   const header = cached(linear, key);
   if (header != 0 && codeRoom() >= <u32>load<u16>(header + HEADER_LENGTH)) {
     const view = fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK);

@@ -38,6 +38,7 @@ export class HandlerLowering extends Lowering {
     definition.lift(lift, insn);
     for (const s of lift.statements) this.statement(s);
     if (lift.ended) this.emit.unreachable();
+    else if (lift.statements.at(-1)?.kind === 'branch') this.followNext(R.LINK_NEXT);
     else this.nextRecord();
     return this.emit.finish(this.types.handler);
   }
@@ -92,6 +93,15 @@ export class HandlerLowering extends Lowering {
     e.op('i32.add');
     e.call(this.functions('lookup'));
     this.follow();
+  }
+  /** To what follows this record's instruction. */
+  private followNext(link: number): void {
+    this.followLink(link, () => {
+      this.ripPlus(() => {
+        this.emit.get(RECORD);
+        this.emit.load('i64', 2, R.NEXT);
+      });
+    });
   }
   private setRip(offsetField: number): void {
     const e = this.emit;
@@ -169,12 +179,7 @@ export class HandlerLowering extends Lowering {
   }
   /** Last record of a block that falls through. */
   close(): FunctionBody {
-    this.followLink(R.CLOSE_LINK, () => {
-      this.ripPlus(() => {
-        this.emit.get(RECORD);
-        this.emit.load('i64', 2, R.NEXT);
-      });
-    });
+    this.followNext(R.CLOSE_LINK);
     return this.emit.finish(this.types.handler);
   }
   /** Header of a block that was invalidated, met through a link: another block stands there now, or will. */
