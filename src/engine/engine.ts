@@ -148,6 +148,11 @@ export interface Vcpu {
   run(entry: VmEntry): VmExit;
   /** From now on `run` asks here first. Absent: the engine knows exits only. */
   answerBy?(direct: DirectAccess): void;
+  /**
+   * For `DirectAccess`, while a port is read: grows with what the guest does, by one with each instruction and by more with
+   * those that take longer. It starts anew with each `run`.
+   */
+  readonly progress?: number;
   /** Asks the vCPU to leave with `preempted` soon; with nothing owed. */
   kick?(): void;
   /** Exact while no exit's answer is owed. The DPL in SS's attributes is the CPL. */

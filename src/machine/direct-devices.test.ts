@@ -120,3 +120,28 @@ test('a guest that does nothing but ask is preempted in time', () => {
   for (let n = 0; n < 32; n++) direct.readPort(0x21, 1);
   assert.ok(vcpu.kicks > 0);
 });
+
+test('a port that is read again at once is told the time of the reading before, for less than a tick', () => {
+  const { direct, chipset, vcpu, clock } = makeRig();
+  const guest = Object.assign(vcpu, { progress: 0 });
+  const timer = (): number => {
+    // As the machine's clock does (virtual-clock.ts).
+    let fresh = false;
+    const { now } = clock;
+    clock.now = () => {
+      fresh = direct.isFresh();
+      return clock.ns;
+    };
+    direct.readPort(chipset.pmBase + 8, 4);
+    clock.now = now;
+    guest.progress += 3;
+    return fresh ? 1 : 0;
+  };
+  assert.deepEqual(Array.from({ length: 10 }, timer), [0, 1, 1, 1, 1, 1, 1, 1, 0, 1]);
+  guest.progress += 32;
+  assert.equal(timer(), 0, 'the guest has done something else');
+  assert.equal(timer(), 1);
+  direct.enter({ untilNs: 1e9, ...NOTHING_TOLD });
+  assert.equal(timer(), 0, 'a new slice');
+  assert.equal(direct.isFresh(), false, 'nothing is being read');
+});

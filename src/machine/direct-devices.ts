@@ -15,6 +15,13 @@ type Size = 1 | 2 | 4;
 /** The clock is looked at every so many answers. */
 const ANSWERS_PER_LOOK = 16;
 
+/**
+ * A port that is read so many times, with so little done between two readings, is told the time of the first: together less
+ * than a tick of the ACPI timer, the finest that ports tell.
+ */
+const FRESH_READINGS = 7;
+const FRESH_INSTRUCTIONS = 32;
+
 /** What the vCPU was told when it was entered. */
 interface Entered {
   readonly untilNs: number;
@@ -42,6 +49,10 @@ export class DirectDevices implements DirectAccess {
   private deadline = 0;
   private notices = 0;
   private unlooked = ANSWERS_PER_LOOK;
+  /** A port is being read; how often since the clock was, and what the guest had done then. */
+  private isReading = false;
+  private readings = 0;
+  private progress = 0;
 
   constructor(chipset: Chipset, clock: Clock, vcpu: () => Vcpu, follow: () => void) {
     this.bus = chipset.bus;
@@ -58,10 +69,13 @@ export class DirectDevices implements DirectAccess {
     this.entered = entered;
     this.deadline = timers.nextDeadline();
     this.notices = irqchip.notices;
+    this.readings = FRESH_READINGS;
   }
 
   readPort(port: number, size: Size): number {
+    this.isReading = true;
     const value = this.bus.pio.readDirect(port, size);
+    this.isReading = false;
     if (value < 0) return value;
     this.answered['pio-in']++;
     this.afterRead();
@@ -102,6 +116,18 @@ export class DirectDevices implements DirectAccess {
     this.answered.wrmsr++;
     this.look();
     return true;
+  }
+
+  /** For the clock, when a device asks it. Whoever else asks gets a reading, which is not older than this thinks. */
+  isFresh(): boolean {
+    if (!this.isReading) return false;
+    const { progress } = this.vcpu();
+    if (progress === undefined) return false;
+    const done = progress - this.progress;
+    if (++this.readings <= FRESH_READINGS && done >= 0 && done < FRESH_INSTRUCTIONS) return true;
+    this.readings = 0;
+    this.progress = progress;
+    return false;
   }
 
   private afterRead(): void {

@@ -8,6 +8,9 @@ export class VirtualClock implements Clock {
   /** The host's time at virtual time zero. */
   private origin: number;
   private frozenAt: number | undefined;
+  private last = 0;
+  /** True while the last reading still tells the time: to read the host's clock costs more than most answers of devices. */
+  isFresh: () => boolean = () => false;
 
   /** `host`: nanoseconds, monotonic. */
   constructor(host: () => number) {
@@ -16,7 +19,9 @@ export class VirtualClock implements Clock {
   }
 
   now(): number {
-    return this.frozenAt ?? this.host() - this.origin;
+    if (this.frozenAt !== undefined) return this.frozenAt;
+    if (!this.isFresh()) this.last = this.host() - this.origin;
+    return this.last;
   }
 
   /** Stands still, at `ns` if that is given. */

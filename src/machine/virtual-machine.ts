@@ -264,6 +264,7 @@ export class VirtualMachine {
       halted,
       timed: this.options.stats === true ? () => host.now() : undefined,
     });
+    clock.isFresh = () => loop.direct.isFresh();
     clock.thaw();
     let end = loop.run();
     while (this.isReset(end, ended)) {

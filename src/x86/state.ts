@@ -190,6 +190,8 @@ export const NMI_WANTED = 7696;
 export const TPR_THRESHOLD = 7700;
 /** i32, 1 while the machine answers accesses at once (env.portRead and its kin); what it declines becomes an exit. */
 export const DIRECT = 7704;
+/** i32, wraps: instructions that take as long as a hundred others add that. */
+export const LONG_WORK = 7712;
 /** u32, what IN has read; bits above its size are zero. */
 export const LAST_IN = 7708;
 /** One byte per page of 0xc0000-0xfffff, for those whose attributes say PAGE_DEVICE: SHADOW_*. */

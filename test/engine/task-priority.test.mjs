@@ -6,6 +6,7 @@ import { Machine } from '../../dist/node.js';
 import { bzImage, ENTRY_64 } from '../guest/small-kernels.mjs';
 import { CC, Code, RAX, RCX, RDI, RDX } from './code.mjs';
 import { lacks } from './engines.mjs';
+import { fault, SmallGuest } from './guest.mjs';
 
 const LOAD = 0x200000;
 const IDT = 0x2000000;
@@ -100,5 +101,59 @@ for (const [engine, irqchip] of [
     machine.on('debugcon', (bytes) => void seen.push(...bytes));
     const result = await machine.run();
     assert.deepEqual([seen, result.reason, result.exitCode], [EXPECTED, 'debug-exit', 3]);
+  });
+}
+
+for (const hotThreshold of [0, 1]) {
+  test(`dbt: MOV to CR8 leaves only when it lets an interrupt in, threshold ${hotThreshold}`, {
+    timeout: 60_000,
+  }, () => {
+    // again: CR8 = 9, then R8D, then EBX; ECX counts
+    const guest = new SmallGuest(
+      'dbt',
+      'long0',
+      (code) => {
+        code.mov32(RCX, 300).label('again').mov32(RAX, 9).b('440f22c0 450f22c0 440f22c3');
+        code.b('440f20c2 ffc9').jcc(CC.nz, 'again'); // mov rdx, cr8
+        fault(code, 'above', '48c7c010000000 440f22c0'); // CR8 = 16
+        code.b(0xf4);
+      },
+      (state) => {
+        state.gpr[3] = 5n;
+        state.gpr[8] = 7n;
+      },
+      { hotThreshold },
+    );
+    const exits = [];
+    // Nothing waits below 5: it runs through, but for the compiler's batches.
+    for (;;) {
+      const { kind } = guest.enter({ tprThreshold: 5, sliceNs: 1e9 });
+      if (kind !== 'preempted') exits.push(kind);
+      if (kind === 'hlt') break;
+      assert.equal(kind, 'preempted');
+      assert.ok(guest.vcpu.tpr >= 0x50);
+    }
+    assert.deepEqual(exits, ['hlt']);
+    const { gpr } = guest.vcpu.save();
+    assert.equal(gpr[2], 5n);
+    assert.deepEqual(
+      guest.log().map(({ vector, error, rip }) => [vector, error, rip]),
+      [[13, 0, guest.code.address('above') + 7]],
+    );
+    guest.close();
+  });
+
+  test(`dbt: MOV to CR8 below the threshold leaves soon, threshold ${hotThreshold}`, { timeout: 60_000 }, () => {
+    const guest = new SmallGuest(
+      'dbt',
+      'long0',
+      // mov eax, 9; mov cr8, rax; xor eax, eax; mov cr8, rax; again: inc rbx; jmp again
+      (code) => code.mov32(RAX, 9).b('440f22c0 31c0 440f22c0').label('again').b('48ffc3 ebfb'),
+      undefined,
+      { hotThreshold },
+    );
+    assert.equal(guest.enter({ tprThreshold: 3, sliceNs: 1e9 }).kind, 'preempted');
+    assert.ok(guest.vcpu.save().gpr[3] <= 2n);
+    guest.close();
   });
 }

@@ -160,6 +160,10 @@ export class DbtVcpu implements SteppingVcpu {
     this.cache.invalidate(gpa, sizeBytes);
   }
 
+  get progress(): number {
+    return this.word(S.LONG_WORK) - this.word(S.BUDGET);
+  }
+
   answerBy(direct: DirectAccess): void {
     this.answers?.answerBy(direct);
   }

@@ -9,11 +9,15 @@ import {
   GPR_INDEX,
   type Lift,
   type OperandSize,
+  VECTOR,
 } from '../lift.js';
 import * as S from '../state.js';
 import { memory, operand, sizeOf } from './shape.js';
 
 const { rax, rdx } = GPR_INDEX;
+/** CR8. */
+const TASK_PRIORITY = 8;
+const HIGHEST_PRIORITY = 15;
 
 /** The selector in a segment register, zero-extended. */
 export function selectorOf(b: Lift, op: RegisterOperand): Value {
@@ -52,7 +56,19 @@ function moveToSpecial(b: Lift, dst: RegisterOperand, src: Operand): void {
   }
   b.requireCpl0();
   const value = b.resize(b.read(src), sizeOf(src), 8);
-  b.routineEnds(dst.file === 'cr' ? 'writeCr' : 'writeDr', b.registerNumber(dst), value);
+  const number = b.registerNumber(dst);
+  if (b.is64 && dst.file === 'cr' && number.isConst && number.imm === TASK_PRIORITY) writeTaskPriority(b, value);
+  else b.routineEnds(dst.file === 'cr' ? 'writeCr' : 'writeDr', number, value);
+}
+
+/** What `writeCr` does for CR8, where the number is known: kernels write it around every interrupt and lock. */
+function writeTaskPriority(b: Lift, value: Value): void {
+  const priority = b.now(value);
+  b.raiseIf(b.gtu(priority, b.i64(HIGHEST_PRIORITY)), VECTOR.GP, 0);
+  const letsIn = b.lts(b.wrap(priority), b.state(S.TPR_THRESHOLD, 4));
+  const isLower = b.ltu(priority, b.state(S.CR8, 8));
+  b.ifThen(b.and(isLower, letsIn), () => b.setState(S.EXIT_REQUEST, 4, b.i32(1)));
+  b.setState(S.CR8, 8, priority);
 }
 
 const isSpecial = (op: Operand): op is RegisterOperand =>
