@@ -56,6 +56,7 @@ export async function runRound32(files, round, repeats, context) {
 }
 
 export function rows32(rounds, clock) {
+  if (rounds.length === 0) return [];
   const lists = Object.fromEntries(
     ['native', 'v86', 'trapeze'].map((name) => [name, rounds.map((round) => round[name])]),
   );
