@@ -111,19 +111,22 @@ static uint64_t one_by_one(Function *f, uint64_t x, uint64_t turns) {
   return x;
 }
 
-static void check(const char *what, uint64_t answer, uint64_t expected) {
+static void check(const char *what, int number, int run, uint64_t answer, uint64_t expected) {
   if (answer == expected) return;
-  fprintf(stderr, "WRONG %s: %016llx instead of %016llx\n", what, (unsigned long long)answer, (unsigned long long)expected);
+  fprintf(stderr, "WRONG %s %d, run %d: %016llx instead of %016llx\n", what, number, run, (unsigned long long)answer,
+          (unsigned long long)expected);
   exit(1);
 }
 
 /* Runs the function, changes operands of it, runs it again. Turns differ: some stay cold, some become hot at once. */
 static uint64_t run_in_memory(int number) {
-  size_t size = PAGE * (1 + chance() % 4);
+  /* Every third goes from one page into the next, instructions and operands that are changed among them. */
+  int crosses = number % 3 == 1;
+  size_t size = PAGE * ((crosses ? 2 : 1) + chance() % 3);
   unsigned char *pages = mmap(0, size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) fail("mmap");
   Function f;
-  unsigned char *at = pages + chance() % (size - 1024);
+  unsigned char *at = pages + (crosses ? PAGE - 1 - chance() % 250 : chance() % (size - 1024));
   int changes_itself = number % 8 == 0;
   make(&f, at, changes_itself);
   uint64_t sum = chance();
@@ -131,7 +134,7 @@ static uint64_t run_in_memory(int number) {
     uint64_t turns = changes_itself ? 300 : 1 + chance() % TURNS;
     uint64_t expected = one_by_one(&f, sum, turns);
     sum = ((uint64_t(*)(uint64_t, uint64_t))(uintptr_t)at)(sum, turns);
-    check("function", sum, expected);
+    check("function", number, n, sum, expected);
     Step *step = &f.steps[chance() % (uint32_t)f.count];
     if (forms[step->kind].operand < 4) continue;
     step->operand = chance() >> 16;
@@ -172,7 +175,7 @@ static uint64_t run_as_program(int number) {
   int status;
   waitpid(child, &status, 0);
   unlink(name);
-  check("program", (uint64_t)status, (one_by_one(&f, start, turns) & 255) << 8);
+  check("program", number, 0, (uint64_t)status, (one_by_one(&f, start, turns) & 255) << 8);
   return (uint64_t)status;
 }
 
