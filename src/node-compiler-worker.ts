@@ -1,7 +1,7 @@
 /** The thread that compiles regions, on Node. */
-import { getHeapStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, workerData } from 'node:worker_threads';
+import { collectGarbage } from './base/node/garbage.js';
 import { serveRequests } from './engine/dbt/compiler-thread.js';
 import type { TranslationRequest } from './engine/dbt/translation.js';
 
@@ -14,13 +14,11 @@ export interface CompilerWorkerData {
 /** What was made for an answer is garbage when it is sent. V8 would let more of it gather than the thread needs. */
 const GARBAGE_BYTES = 3 << 20;
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 let limit = getHeapStatistics().used_heap_size + GARBAGE_BYTES;
 
 function tidy(): void {
   if (getHeapStatistics().used_heap_size < limit) return;
-  collect();
+  collectGarbage();
   limit = getHeapStatistics().used_heap_size + GARBAGE_BYTES;
 }
 

@@ -1,14 +1,10 @@
 #!/usr/bin/env node
 /** The `trapeze` program: streams, exit code, and every error as one sentence on standard error. */
+import './flags.js';
 import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
 import { EXIT_CODE, TrapezeError } from '../base/errors.js';
 import type { CommandHost } from './product.js';
 import { runCommand } from './program.js';
-
-// JavaScript is optimized after four times as many turns as usual: that shares the host's processors with the guest, and
-// much of a boot's code runs for a moment only.
-setFlagsFromString('--interrupt-budget=500000');
 
 const host: CommandHost = {
   input: process.stdin,

@@ -1,6 +1,7 @@
 /** `trapeze run`: one guest on this terminal, from its files to the exit code. */
 import { writeFileSync } from 'node:fs';
 import { EXIT_CODE, HostFileError, UsageError } from '../base/errors.js';
+import { collectGarbage } from '../base/node/garbage.js';
 import { INIT_PARAMETERS } from '../image/busybox-initramfs.js';
 import type { LoadOptions, Machine, MachineOptions, MachineResult } from '../machine/machine.js';
 import { OutputFile, readGuestFile } from './files.js';
@@ -43,6 +44,8 @@ const SIGNALS: readonly (readonly [NodeJS.Signals, number])[] = [
   ['SIGHUP', 1],
 ];
 const SIGPIPE_EXIT_CODE = 141;
+/** When a guest has started, but not come far. */
+const TIDY_MS = 2000;
 
 /** Makes the machine; the size of the terminal it is shown on, if it is. */
 type Maker = (product: Product, size: TerminalSize | undefined) => Promise<Machine>;
@@ -81,6 +84,7 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     if (error.code === 'EPIPE') stop(SIGPIPE_EXIT_CODE);
   };
   let timer: NodeJS.Timeout | undefined;
+  let tidying: NodeJS.Timeout | undefined;
   try {
     const toTerminal = (bytes: Uint8Array): void => terminal.write(bytes);
     const serial = options.serial.kind === 'none' ? undefined : sinks.open(options.serial, '--serial', toTerminal);
@@ -103,6 +107,8 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
         leave('from outside');
       }, options.timeout);
     }
+    // What reading the guest and starting took is garbage; this thread hardly does anything from now on.
+    tidying = setTimeout(collectGarbage, TIDY_MS);
     const ended = await machine.run();
     terminal.close();
     const result: MachineResult =
@@ -112,6 +118,7 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     return signalled ?? result.exitCode;
   } finally {
     clearTimeout(timer);
+    clearTimeout(tidying);
     terminal.close();
     machine?.close();
     sinks.close();
