@@ -1,5 +1,5 @@
 /** The words that the guest of the nanobenchmarks writes, and what they say in cycles of the host. */
-import { TrapezeError } from '../base/errors.js';
+import { EXIT_CODE, TrapezeError } from '../base/errors.js';
 import { PM_TIMER_HZ } from '../spec/acpi.js';
 import type { Cost } from './costs.js';
 import { STREAM } from './costs-layout.js';
@@ -71,7 +71,7 @@ export function parseStream(bytes: Uint8Array, costs: readonly Cost[]): CostStre
 const hex = (word: bigint): string => `0x${word.toString(16)}`;
 
 function incomplete(what: string): TrapezeError {
-  return new TrapezeError('host-unsupported', `the benchmark's guest did not run to its end: ${what}`);
+  return new TrapezeError('internal', `the benchmark's guest did not run to its end: ${what}`, EXIT_CODE.INTERNAL);
 }
 
 /** `hostHz`: cycles of the host in a second; not a number where nothing tells. */

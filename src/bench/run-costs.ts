@@ -1,5 +1,5 @@
 /** Runs the nanobenchmarks' guest in a machine. */
-import { TrapezeError } from '../base/errors.js';
+import { EXIT_CODE, TrapezeError } from '../base/errors.js';
 import type { MachineConstructor } from '../machine/machine.js';
 import { type CostsGuestOptions, costsGuest } from './costs-guest.js';
 import { DEBUG_PORT, EXIT } from './costs-layout.js';
@@ -38,10 +38,12 @@ export async function runCosts(Machine: MachineConstructor, options: CostsRunOpt
     const { reason, exitCode } = await machine.run();
     if (reason !== 'debug-exit') {
       const what = reason === 'timeout' ? `still running after ${options.timeoutMs / 1000} seconds` : reason;
-      throw new TrapezeError('host-unsupported', `the benchmark's guest did not run to its end: ${what}`);
+      throw new TrapezeError('internal', `the benchmark's guest did not run to its end: ${what}`, EXIT_CODE.INTERNAL);
     }
     const stream = parseStream(joined(pieces), options.costs);
-    if (exitCode !== exitCodeOf(EXIT.DONE)) throw new TrapezeError('host-unsupported', 'the guest ended early');
+    if (exitCode !== exitCodeOf(EXIT.DONE)) {
+      throw new TrapezeError('internal', 'the guest ended early', EXIT_CODE.INTERNAL);
+    }
     return stream;
   } finally {
     machine.close();
