@@ -221,7 +221,7 @@ export class Engines implements EngineWithMemory {
   private probe(): KvmProbe {
     const { openSystem } = this.host;
     if (openSystem === undefined) return { usable: false, problem: 'the kvm engine runs on Linux under Node only' };
-    this.probed ??= probeKvm(openSystem, () => this.host.now());
+    this.probed ??= probeKvm(openSystem, () => this.host.now(), this.kvm === undefined ? this.host.lease : undefined);
     return this.probed;
   }
 

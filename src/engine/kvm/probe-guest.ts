@@ -60,6 +60,8 @@ export function runProbe(
     readonly breakpoint?: number;
     /** With the engine's help for SYSCALL. */
     readonly repairSyscall?: boolean;
+    /** Where to note what is taken, as for an engine: a thread may be ended in the middle of a probe. */
+    readonly lease?: SharedArrayBuffer | undefined;
   } = {},
 ): ProbeOutcome {
   const memory = new WebAssembly.Memory({
@@ -71,11 +73,12 @@ export function runProbe(
   prepare(ram);
   ram.set(code, CODE);
   ram.set(options.syscall ?? [HLT], SYSCALL_ENTRY);
-  const { profile, breakpoint, repairSyscall } = options;
+  const { profile, breakpoint, repairSyscall, lease } = options;
   const engine = new KvmEngine(memory, 0, RAM_BYTES, {
     system,
     now,
     repairSyscall,
+    lease,
     ...(profile === undefined ? {} : { profile }),
   });
   try {

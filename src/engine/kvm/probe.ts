@@ -6,7 +6,7 @@ import { TrapezeError } from '../../base/errors.js';
 import { type CpuidEntry, cpuidEntries } from '../../x86/system/cpuid-profile.js';
 import { openKvm } from './engine.js';
 import { missingForSplit } from './lapic.js';
-import { CODE, RESULTS, runProbe, TWO_LEVEL_TABLES } from './probe-guest.js';
+import { CODE, type ProbeMode, RESULTS, runProbe, TWO_LEVEL_TABLES } from './probe-guest.js';
 import type { System } from './system.js';
 
 /** Nanoseconds per instruction up to which a loop counts as native: an emulator takes a hundred times as long. */
@@ -70,23 +70,27 @@ const HLT = 0xf4;
 const MARK = [0xc7, 0x04, 0x25, ...dword(RESULTS), ...dword(1)];
 
 /** Tries everything; takes some ten milliseconds. */
-export function probeKvm(openSystem: () => System, now: () => number): KvmProbe {
+export function probeKvm(openSystem: () => System, now: () => number, lease?: SharedArrayBuffer): KvmProbe {
   try {
     const system = openSystem();
     const kvm = openKvm(system);
     const splitIrqchip = missingForSplit(system, kvm) === undefined;
     system.close(kvm);
-    const capabilities = { ...measure(system, now), splitIrqchip };
-    return { usable: true, capabilities, cpuid: visibleCpuid(system, now) };
+    const capabilities = { ...measure(system, now, lease), splitIrqchip };
+    return { usable: true, capabilities, cpuid: visibleCpuid(system, now, lease) };
   } catch (error) {
     if (error instanceof TrapezeError) return { usable: false, problem: error.message };
     throw error;
   }
 }
 
-function measure(system: System, now: () => number): Omit<KvmCapabilities, 'splitIrqchip'> {
-  const run = (...rest: Parameters<typeof runProbe> extends [System, () => number, ...infer R] ? R : never) =>
-    runProbe(system, now, ...rest);
+function measure(
+  system: System,
+  now: () => number,
+  lease: SharedArrayBuffer | undefined,
+): Omit<KvmCapabilities, 'splitIrqchip'> {
+  const run = (mode: ProbeMode, code: readonly number[], options: Parameters<typeof runProbe>[4] = {}) =>
+    runProbe(system, now, mode, code, { ...options, lease });
   const nsPerInstruction = (mode: 'long0' | 'long3' | 'compatibility3'): number => {
     // The first loop and OUT warm everything up.
     const time = (loops: number): number =>
@@ -130,7 +134,7 @@ function measure(system: System, now: () => number): Omit<KvmCapabilities, 'spli
 }
 
 /** The leaves that hold features, as a guest with our profile reads them. */
-function visibleCpuid(system: System, now: () => number): CpuidEntry[] {
+function visibleCpuid(system: System, now: () => number, lease: SharedArrayBuffer | undefined): CpuidEntry[] {
   const leaves = cpuidEntries().filter(({ leaf }) => [0, 1, 7, 0xd, 0x80000001, 0x80000007, 0x80000008].includes(leaf));
   const code = leaves.flatMap(({ leaf, subleaf }, n) => {
     const at = RESULTS + 16 * n;
@@ -142,7 +146,7 @@ function visibleCpuid(system: System, now: () => number): CpuidEntry[] {
     ];
   });
   if (code.length + 1 > RESULTS - CODE) throw new RangeError('the CPUID probe does not fit');
-  const { results } = runProbe(system, now, 'long0', [...code, HLT]);
+  const { results } = runProbe(system, now, 'long0', [...code, HLT], { lease });
   return leaves.map(({ leaf, subleaf }, n) => {
     const word = (k: number): number => results.getUint32(16 * n + 4 * k, true);
     return { leaf, subleaf, eax: word(0), ebx: word(1), ecx: word(2), edx: word(3) };
