@@ -37,6 +37,12 @@ interface Built {
   readonly refused: readonly HotBlock[];
 }
 
+/**
+ * What was made last. When a collection of garbage leaves no object of a class, V8 throws away the optimized code that knows the
+ * class: it is optimized again a moment later, which costs more than the collection.
+ */
+const kept: { lift?: StaticLift; lowering?: RegionLowering; made?: unknown } = {};
+
 export class RegionCompiler {
   private readonly memory: Uint8Array;
   private epoch = -1;
@@ -85,6 +91,7 @@ export class RegionCompiler {
       const { page, key, entries } = regions[n] as TranslatedRegion;
       module.name(index, `gpa_${(page + (entries[0] as number)).toString(16)}_${key.toString(16)}`);
     }
+    kept.made = { request, code, module, made };
     const formed = made.map(({ plan }) => plan.region);
     return { bytes: module.finish(), regions, formed, code, refused };
   }
@@ -149,7 +156,9 @@ export class RegionCompiler {
     const table = region.hasTable && flow.landingAt.size > 0 ? this.allocate(PAGE) : undefined;
     if (table === 0) return undefined;
     if (table !== undefined) this.writeLandings(table, flow.landingAt);
-    const body = new RegionLowering(functions, type, region, flow, slot, table).lower();
+    const lowering = new RegionLowering(functions, type, region, flow, slot, table);
+    const body = lowering.lower();
+    kept.lowering = lowering;
     if ([...slots.values()].includes(0)) return undefined;
     const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
     return { region, lifted, body, entries };
@@ -215,6 +224,7 @@ function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
   const definition = semantics[insn.mnemonic] ?? semantics['ud'];
   if (definition === undefined) throw new Error('no definition of ud');
   definition.lift(lift, insn);
+  kept.lift = lift;
   return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
 }
 
