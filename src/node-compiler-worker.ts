@@ -12,7 +12,7 @@ export interface CompilerWorkerData {
 }
 
 /** What was made for an answer is garbage when it is sent. V8 would let more of it gather than the thread needs. */
-const GARBAGE_BYTES = 4 << 20;
+const GARBAGE_BYTES = 2 << 20;
 
 let limit = getHeapStatistics().used_heap_size + GARBAGE_BYTES;
 

@@ -40,7 +40,7 @@ function random(): number {
 }
 
 /** What the compiler makes is soon gone. */
-const COMPILER_YOUNG_GENERATION_MB = 4;
+const COMPILER_YOUNG_GENERATION_MB = 3;
 
 function startCompiler(memory: WebAssembly.Memory): CompilerThread {
   const { port1, port2 } = new MessageChannel();

@@ -22,7 +22,7 @@ export type {
 } from './machine/machine.js';
 
 /** What the vCPU thread makes is mostly kept or soon gone; V8 would let 48 MB of the latter gather. */
-const YOUNG_GENERATION_MB = 4;
+const YOUNG_GENERATION_MB = 3;
 
 let runtime: Promise<WebAssembly.Module> | undefined;
 

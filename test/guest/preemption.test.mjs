@@ -36,7 +36,8 @@ for (const [name, pieces] of Object.entries(PROGRAMS)) {
   test(`the host ends ${name}`, { timeout: 60_000 }, async () => {
     const payload = new Uint8Array(0x4000);
     for (const [at, code] of Object.entries(pieces)) payload.set(Buffer.from(code, 'hex'), Number(at));
-    const machine = new Machine({ kernel: bzImage(payload), memoryBytes: 64 << 20, noReboot: true, timeoutMs: 1500 });
+    const kernel = bzImage(payload);
+    const machine = new Machine({ engine: 'dbt', kernel, memoryBytes: 64 << 20, noReboot: true, timeoutMs: 1500 });
     const began = performance.now();
     const result = await machine.run();
     assert.equal(result.reason, 'timeout');
