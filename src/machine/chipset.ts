@@ -353,11 +353,15 @@ export class Chipset {
     // The interrupt controllers report their reset before they are a member.
     if (this.irqchip === undefined) return;
     for (const release of this.#releaseLapicPages) release();
-    this.#releaseLapicPages = this.irqchip
-      .lapicBases()
-      .map((base) =>
-        this.bus.mmio.claim({ base, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.lapicPage(base), direct: true }),
-      );
+    this.#releaseLapicPages = this.irqchip.lapicBases().map((base) =>
+      this.bus.mmio.claim({
+        base,
+        size: apic.APIC_PAGE_SIZE,
+        handler: this.irqchip.lapicPage(base),
+        direct: true,
+        leavesAt: apic.APIC_ICR_LOW << 4,
+      }),
+    );
   }
 
   /** An INTx pin pulls an I/O APIC input of its own kind and a PIRQ wire for the 8259As. */

@@ -48,6 +48,7 @@ test('what concerns memory, its map or the life of the machine is declined, with
   assert.equal(direct.writePort(chipset.pmBase + 4, 2, 0x2000 | (5 << 10)), false, 'power-off');
   assert.ok(direct.readPort(0x1234, 1) < 0, 'nobody');
   assert.ok(direct.readMemory(0xf0000000, 4) < 0, 'nobody');
+  assert.equal(direct.writeMemory(LAPIC + 0x300, 4, 0x400), false, 'an interrupt to itself');
   assert.equal(direct.writeMsr(0x1b, 0n), false, 'IA32_APIC_BASE');
   assert.deepEqual(ended, []);
   assert.deepEqual(Object.values(direct.answered), [0, 0, 0, 0, 0]);
@@ -88,12 +89,13 @@ test('an interrupt that comes up kicks the vCPU, unless it waits for one already
 });
 
 test('an interrupt that the task priority holds back changes what the vCPU watches for', () => {
-  const { direct, vcpu } = makeRig();
+  const { direct, chipset, vcpu } = makeRig();
   direct.writeMemory(LAPIC + 0xf0, 4, 0x1ff);
   vcpu.tpr = 0xf0;
   direct.enter({ untilNs: 1e9, ...NOTHING_TOLD });
   assert.equal(vcpu.kicks, 0);
-  direct.writeMemory(LAPIC + 0x300, 4, 0x40080); // to itself: vector 0x80
+  chipset.bus.mmio.writeNumber(LAPIC + 0x300, 4, 0x40080); // to itself: vector 0x80
+  direct.writeMemory(LAPIC + 0x310, 4, 0);
   assert.equal(vcpu.kicks, 1);
 });
 

@@ -10,6 +10,8 @@ export interface MmioClaim {
   readonly handler: MmioHandler;
   /** All of it is open while the guest runs, and reads change nothing: an instruction may repeat them. */
   readonly direct?: boolean;
+  /** Offset of a register of four bytes whose writes leave all the same: what they cause comes before the next instruction. */
+  readonly leavesAt?: number;
 }
 
 export type MmioAccessSize = 1 | 2 | 4 | 8;
@@ -86,7 +88,9 @@ export class MmioBus {
   writeDirect(gpa: number, size: IoSize, value: number): boolean {
     const claim = this.#find(gpa, size);
     if (claim?.direct !== true) return false;
-    claim.handler.write(gpa - claim.base, size, value, 0);
+    const offset = gpa - claim.base;
+    if (claim.leavesAt !== undefined && offset + size > claim.leavesAt && offset < claim.leavesAt + 4) return false;
+    claim.handler.write(offset, size, value, 0);
     return true;
   }
 
