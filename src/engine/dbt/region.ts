@@ -12,16 +12,17 @@ import type { FunctionBody } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
 import * as R from './record.js';
-import { type LinkSlot, RegionExits } from './region-exits.js';
+import type { LinkSlot } from './region-exits.js';
 import type { FlowNode, RegionFlow } from './region-flow.js';
 import type { Region } from './region-former.js';
 import type { LiftedBlock } from './region-registers.js';
+import { RegionResume } from './region-resume.js';
 
 const DISPATCH = 0;
 /** The function's parameter. */
 const RECORD = 0;
 
-export class RegionLowering extends RegionExits {
+export class RegionLowering extends RegionResume {
   private readonly region: Region;
   private readonly flow: RegionFlow;
   private readonly handlerType: number;
