@@ -174,15 +174,20 @@ export abstract class RegionExits extends RegionState {
     e.op('i32.eq');
     e.op('i32.and');
     e.if(undefined, true);
+    this.enterPage(() => e.get(this.rip));
+    e.end();
+    e.end();
+  }
+  /** Goes on at the header in `status`, in the page of the RIP that `rip` pushes. */
+  protected enterPage(rip: () => void): void {
+    const e = this.emit;
     e.i32(0);
-    e.get(this.rip);
+    rip();
     e.i64(-4096n);
     e.op('i64.and');
     e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
     e.get(this.status);
     e.returnCall(this.functions('enter'));
-    e.end();
-    e.end();
   }
   private get isUser(): boolean {
     return (this.key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK;

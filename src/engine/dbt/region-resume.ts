@@ -58,13 +58,7 @@ export abstract class RegionResume extends RegionExits {
     this.pushIsOfThisMode();
     e.op('i32.and');
     e.if(undefined, true);
-    e.i32(0);
-    pushRip();
-    e.i64(-4096n);
-    e.op('i64.and');
-    e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
-    e.get(this.status);
-    e.returnCall(this.functions('enter'));
+    this.enterPage(pushRip);
     e.end();
     e.end();
     e.i32(slot | FAR | INDIRECT);
