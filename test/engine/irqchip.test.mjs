@@ -1,10 +1,8 @@
 // A guest that takes interrupts by every way a PC has, on each engine and on each set of interrupt controllers.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { Machine } from '../../dist/node.js';
-import { bzImage, ENTRY_64 } from '../guest/small-kernels.mjs';
+import { ENTRY_64 } from '../guest/small-kernels.mjs';
 import { CC, Code, RAX, RCX, RDI, RDX } from './code.mjs';
-import { lacks } from './engines.mjs';
+import { testOnEachIrqchip } from './debug-port.mjs';
 
 const LOAD = 0x200000;
 const IDT = 0x2000000;
@@ -174,32 +172,7 @@ function waitForIpi(code) {
   code.b('fa b0', PHASES.ipi.charCodeAt(0), 'e6e9');
 }
 
-const KINDS = [
-  ['dbt', undefined],
-  ['kvm', 'machine'],
-  ['kvm', 'split'],
-];
-
-for (const [engine, irqchip] of KINDS) {
-  const skip = lacks(engine, irqchip === 'split' ? ['splitIrqchip'] : []) ?? false;
-  test(`${engine} ${irqchip ?? ''}: interrupts by every way`, { skip, timeout: 120_000 }, async () => {
-    const payload = new Uint8Array(0x4000);
-    payload.set(guestCode(), ENTRY_64);
-    const machine = new Machine({
-      kernel: bzImage(payload),
-      memoryBytes: 64 << 20,
-      engine,
-      irqchip,
-      debugcon: 0xe9,
-      debugExit: true,
-      noReboot: true,
-      timeoutMs: 60_000,
-    });
-    let seen = '';
-    machine.on('debugcon', (bytes) => {
-      seen += new TextDecoder().decode(bytes);
-    });
-    const result = await machine.run();
-    assert.deepEqual([seen, result.reason, result.exitCode], [Object.values(PHASES).join(''), 'debug-exit', 3]);
-  });
-}
+testOnEachIrqchip('interrupts by every way', 120_000, guestCode, (told, result) => {
+  const phases = String.fromCharCode(...told);
+  assert.deepEqual([phases, result.reason, result.exitCode], [Object.values(PHASES).join(''), 'debug-exit', 3]);
+});

@@ -2,10 +2,9 @@
 // SDM Vol. 3A, "Task Priority in IA-32e Mode".
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Machine } from '../../dist/node.js';
-import { bzImage, ENTRY_64 } from '../guest/small-kernels.mjs';
+import { ENTRY_64 } from '../guest/small-kernels.mjs';
 import { CC, Code, RAX, RCX, RDI, RDX } from './code.mjs';
-import { lacks } from './engines.mjs';
+import { testOnEachIrqchip } from './debug-port.mjs';
 import { fault, SmallGuest } from './guest.mjs';
 
 const LOAD = 0x200000;
@@ -75,34 +74,9 @@ function guestCode() {
   return code.finish();
 }
 
-for (const [engine, irqchip] of [
-  ['dbt', undefined],
-  ['kvm', 'machine'],
-  ['kvm', 'split'],
-]) {
-  const skip = lacks(engine, irqchip === 'split' ? ['splitIrqchip'] : []) ?? false;
-  test(`${engine} ${irqchip ?? ''}: one task priority, by CR8 and by the local APIC`, {
-    skip,
-    timeout: 60_000,
-  }, async () => {
-    const payload = new Uint8Array(0x4000);
-    payload.set(guestCode(), ENTRY_64);
-    const machine = new Machine({
-      kernel: bzImage(payload),
-      memoryBytes: 64 << 20,
-      engine,
-      irqchip,
-      debugcon: 0xe9,
-      debugExit: true,
-      noReboot: true,
-      timeoutMs: 30_000,
-    });
-    const seen = [];
-    machine.on('debugcon', (bytes) => void seen.push(...bytes));
-    const result = await machine.run();
-    assert.deepEqual([seen, result.reason, result.exitCode], [EXPECTED, 'debug-exit', 3]);
-  });
-}
+testOnEachIrqchip('one task priority, by CR8 and by the local APIC', 60_000, guestCode, (told, result) => {
+  assert.deepEqual([told, result.reason, result.exitCode], [EXPECTED, 'debug-exit', 3]);
+});
 
 for (const hotThreshold of [0, 1]) {
   test(`dbt: MOV to CR8 leaves only when it lets an interrupt in, threshold ${hotThreshold}`, {
