@@ -4,6 +4,6 @@ import { setFlagsFromString } from 'node:v8';
 // What reading the program and the guest makes would let the young generation of this thread grow to 16 MB for good.
 setFlagsFromString('--semi-space-growth-factor=1');
 
-// JavaScript is optimized after four times as many turns as usual: that shares the host's processors with the guest, and
+// JavaScript is optimized after eleven times as many turns as usual: that shares the host's processors with the guest, and
 // much of a boot's code runs for a moment only.
-setFlagsFromString('--interrupt-budget=500000');
+setFlagsFromString('--interrupt-budget=1500000');

@@ -11,6 +11,7 @@ import { type Block, BlockCache, LOOKUP_RECORD } from './block-cache.js';
 import { readCounters } from './counters.js';
 import { loadCpuState, saveCpuState } from './cpu-state.js';
 import type { DirectAnswers } from './direct-answers.js';
+import { Duty } from './duty.js';
 import { explain, type TranslationReport } from './explain.js';
 import { RuntimeImports } from './imports.js';
 import { Interpreter } from './interpreter.js';
@@ -78,6 +79,7 @@ export class DbtVcpu implements SteppingVcpu {
   /** Instructions per nanosecond, measured, for turning slices into budgets. */
   private rate = 0.1;
   private readonly now: () => number;
+  private readonly duty = new Duty();
   private readonly answers: DirectAnswers | undefined;
   private runs = 0;
   /** Instructions retired in both tiers. */
@@ -174,6 +176,7 @@ export class DbtVcpu implements SteppingVcpu {
   }
 
   run(entry: VmEntry): VmExit {
+    if (this.duty.isAsleep) this.duty.wake(this.now());
     if (this.owed !== 'nothing') {
       const exit = this.replay(entry.answer);
       if (exit !== undefined) return exit;
@@ -284,16 +287,22 @@ export class DbtVcpu implements SteppingVcpu {
         this.invalidateWritten();
         return this.step(true);
       case S.STATUS_HOT:
-        this.translator.request(this.cache.byHeader(this.word(S.RECORD)), this.now());
+        this.hot(this.cache.byHeader(this.word(S.RECORD)), this.now());
         return undefined;
       case S.STATUS_HALT:
         this.setWord(S.INTERRUPT_SHADOW, 0);
+        this.duty.sleep(this.now());
         return { kind: 'hlt' };
       case S.STATUS_SHUTDOWN:
         return { kind: 'shutdown' };
       default:
         throw new Error(`compiled code returned status ${status}`);
     }
+  }
+
+  private hot(block: Block, nowNs: number): void {
+    if (this.duty.isIdle(nowNs)) this.cache.cool(block.gpa, block.key);
+    else this.translator.request(block, nowNs);
   }
 
   private deliver(): VmExit | undefined {
