@@ -2,21 +2,15 @@
  * Decoded blocks: cut from guest memory, kept by guest physical address and mode, thrown away when their bytes change.
  * A block lies in one page (an instruction that crosses into the next page is a block of its own).
  */
-import { decode } from '../../x86/decode/decoder.js';
-import type { CodeSize, Insn } from '../../x86/insn.js';
-import { endsBlock } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
-import { codeSizeOf } from './block-key.js';
+import { BlockDecoder, MAX_BLOCK_SIZE, sizeOf } from './block-decoder.js';
 import { HeaderLists } from './header-lists.js';
 import { FIRST_REGION, HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, type Interpreter } from './interpreter.js';
 import * as R from './record.js';
-import { RecordWriter } from './record-writer.js';
 
 const PAGE = 4096;
-const MAX_INSTRUCTIONS = 64;
 /** A page whose code was given up this often is treated as holding code and data. */
 const MIXED_AFTER = 16;
-const MAX_INSTRUCTION_BYTES = 15;
 /** In place of a dropped block's page. */
 const DROPPED = -1;
 /** A region larger than this is not made again for a block that it does not hold. */
@@ -83,9 +77,8 @@ export class BlockCache {
   private readonly bytes: Uint8Array;
   private readonly interpreter: Interpreter;
   private readonly runtime: RuntimeCode;
-  private readonly writer: RecordWriter;
+  private readonly decoder: BlockDecoder;
   private next = FIRST_BLOCK;
-  private readonly crossing = new Uint8Array(MAX_INSTRUCTION_BYTES);
   /** Called when a region's code is gone. */
   onRegionDropped: (region: CompiledRegion) => void = () => {};
   /** Changes when everything is forgotten. */
@@ -101,7 +94,7 @@ export class BlockCache {
     this.bytes = new Uint8Array(memory.buffer);
     this.interpreter = interpreter;
     this.runtime = runtime;
-    this.writer = new RecordWriter(memory, interpreter);
+    this.decoder = new BlockDecoder(memory, interpreter);
     this.frames = (memory.buffer.byteLength - S.RAM) / PAGE;
     this.byStart = new HeaderLists(memory, START_LISTS, R.HEADER_SAME_START);
     this.beginning = new HeaderLists(memory, this.frames, R.HEADER_SAME_PAGE);
@@ -121,13 +114,26 @@ export class BlockCache {
   }
 
   find(gpa: number, key: number): Block | undefined {
+    const header = this.headerAt(gpa, key);
+    return header === 0 ? undefined : this.byHeader(header);
+  }
+  /** Header of the block at `gpa`, 0: there is none. */
+  headerAt(gpa: number, key: number): number {
     const offset = gpa % PAGE;
     const page = (S.RAM + gpa - offset) | 0;
     for (let at = this.byStart.first(startList(gpa, key)); at !== 0; at = this.byStart.after(at)) {
       const isHere = this.word(at, R.HEADER_PAGE) === page && this.u16[(at + R.OFFSET) >> 1] === offset;
-      if (isHere && this.word(at, R.HEADER_KEY) === key) return this.byHeader(at);
+      if (isHere && this.word(at, R.HEADER_KEY) === key) return at;
     }
-    return undefined;
+    return 0;
+  }
+  /** Bytes of guest code. */
+  lengthOf(header: number): number {
+    return this.u16[(header + R.HEADER_LENGTH) >> 1] as number;
+  }
+  /** Host address of the page into which the block's only instruction goes on, 0: none. */
+  secondPageOf(header: number): number {
+    return this.word(header, R.HEADER_SECOND_PAGE) >>> 0;
   }
   byHeader(header: number): Block {
     return {
@@ -168,83 +174,33 @@ export class BlockCache {
   }
 
   /**
-   * Cuts a block at `gpa`. Returns undefined where its first instruction goes on into the next page and `secondPage`
-   * (host address of that page) was not given.
+   * Cuts a block at `gpa`; its header. 0 where its first instruction goes on into the next page and `secondPage` (host
+   * address of that page) was not given.
    */
-  make(gpa: number, key: number, secondPage: number | undefined): Block | undefined {
+  make(gpa: number, key: number, secondPage = 0): number {
     this.makeRoomForForms();
-    const insns = this.cut(gpa, key, secondPage);
-    if (insns === undefined) return undefined;
-    const size = sizeOf(insns.length);
-    if (this.next + size > S.BLOCKS_END) this.flush();
+    if (this.next + MAX_BLOCK_SIZE > S.BLOCKS_END) this.flush();
     const header = this.next;
+    const size = this.decoder.decode(header, gpa, key, key, secondPage);
+    if (size === 0) return 0;
     this.next += size;
-    const crosses = (gpa % PAGE) + (insns[0] as Insn).length > PAGE;
-    this.write(header, gpa, key, insns, crosses ? (secondPage as number) : 0);
-    const block = this.byHeader(header);
-    this.register(block);
+    this.register(gpa, key, header);
     this.made++;
-    return block;
+    return header;
   }
 
   /** The same for one instruction, forgotten at once: it may change its own bytes. */
-  makeTransient(gpa: number, key: number, secondPage: number | undefined): Block | undefined {
+  makeTransient(gpa: number, key: number, secondPage = 0): number {
     this.makeRoomForForms();
-    const insns = this.cut(gpa, key | S.KEY_SINGLE, secondPage);
-    if (insns === undefined) return undefined;
-    this.write(TRANSIENT_BLOCK, gpa, key, insns, 0);
-    return this.byHeader(TRANSIENT_BLOCK);
+    if (this.decoder.decode(TRANSIENT_BLOCK, gpa, key, key | S.KEY_SINGLE, secondPage) === 0) return 0;
+    this.setWord(TRANSIENT_BLOCK, R.HEADER_SECOND_PAGE, 0);
+    return TRANSIENT_BLOCK;
   }
 
   private makeRoomForForms(): void {
     if (!this.interpreter.isFull) return;
     this.flush();
     this.interpreter.forget();
-  }
-
-  private write(header: number, gpa: number, key: number, insns: readonly Insn[], secondPage: number): void {
-    const offset = gpa % PAGE;
-    this.i32.fill(0, header >> 2, (header + R.RECORD_SIZE) >> 2);
-    this.setWord(header, R.HANDLER, HANDLER_HEADER);
-    this.u16[(header + R.OFFSET) >> 1] = offset;
-    this.u16[(header + R.HEADER_LENGTH) >> 1] = insns.reduce((n, i) => n + i.length, 0);
-    this.setWord(header, R.HEADER_COUNT, insns.length);
-    this.setWord(header, R.HEADER_PAGE, S.RAM + gpa - offset);
-    this.setWord(header, R.HEADER_KEY, key);
-    this.setWord(header, R.HEADER_SECOND_PAGE, secondPage);
-    this.writer.write(header + R.RECORD_SIZE, insns, key, offset);
-  }
-
-  /** Instructions from `gpa` on that form one block. */
-  private cut(gpa: number, key: number, secondPage: number | undefined): Insn[] | undefined {
-    const codeSize = codeSizeOf(key);
-    const limit = key & S.KEY_SINGLE ? 1 : MAX_INSTRUCTIONS;
-    const insns: Insn[] = [];
-    let at = gpa % PAGE;
-    const base = S.RAM + gpa - at;
-    while (at < PAGE && insns.length < limit) {
-      const insn = decode(this.bytes, base + at, PAGE - at, codeSize);
-      if (insn === 'truncated') {
-        if (insns.length > 0) break;
-        if (secondPage === undefined) return undefined;
-        return [this.decodeCrossing(base + at, PAGE - at, secondPage, codeSize)];
-      }
-      insns.push(insn);
-      at += insn.length;
-      if (endsBlock(insn) || branches(insn)) break;
-    }
-    return insns;
-  }
-
-  private decodeCrossing(host: number, first: number, secondPage: number, codeSize: CodeSize): Insn {
-    const bytes = this.crossing;
-    bytes.fill(0);
-    bytes.set(this.bytes.subarray(host, host + first));
-    const rest = MAX_INSTRUCTION_BYTES - first;
-    bytes.set(this.bytes.subarray(secondPage, secondPage + rest), first);
-    const insn = decode(bytes, 0, MAX_INSTRUCTION_BYTES, codeSize);
-    if (insn === 'truncated') throw new Error('an instruction of 15 bytes cannot be truncated');
-    return insn;
   }
 
   /** Zeroed linear memory that lives until the next flush; 0 where there is no room. */
@@ -277,7 +233,7 @@ export class BlockCache {
     this.bytes[attribute] = (this.bytes[attribute] as number) & ~S.PAGE_HAS_CODE;
   }
   private secondFrame(header: number): number | undefined {
-    const page = this.word(header, R.HEADER_SECOND_PAGE) >>> 0;
+    const page = this.secondPageOf(header);
     return page === 0 ? undefined : (page - S.RAM) / PAGE;
   }
   /** Bytes of a block in the second page. */
@@ -287,7 +243,7 @@ export class BlockCache {
     );
   }
 
-  private register({ gpa, key, header }: Block): void {
+  private register(gpa: number, key: number, header: number): void {
     const frame = Math.floor(gpa / PAGE);
     this.byStart.add(startList(gpa, key), header);
     this.beginning.add(frame, header);
@@ -361,7 +317,7 @@ export class BlockCache {
         next = lists.after(at);
         const start = isSecond ? 0 : (this.u16[(at + R.OFFSET) >> 1] as number);
         const length = isSecond ? this.rest(at) : (this.u16[(at + R.HEADER_LENGTH) >> 1] as number);
-        if (start >> 6 <= last && (start + length - 1) >> 6 >= first) this.dropHeader(at);
+        if (start >> 6 <= last && (start + length - 1) >> 6 >= first) this.drop(at);
       }
     }
     this.remark(frame);
@@ -387,11 +343,6 @@ export class BlockCache {
     if (beginning.first(frame) === 0 && reaching.first(frame) === 0 && regions === undefined) return;
     const attribute = S.PAGE_ATTRIBUTES + frame;
     this.bytes[attribute] = (this.bytes[attribute] as number) | S.PAGE_HAS_CODE;
-  }
-
-  /** Forgets one block. */
-  drop(block: Block): void {
-    this.dropHeader(block.header);
   }
 
   /** The region of this mode that has a block at `gpa`, or else one of its page that may jump there indirectly. */
@@ -427,7 +378,8 @@ export class BlockCache {
     this.onRegionDropped(region);
   }
 
-  private dropHeader(header: number): void {
+  /** Forgets one block. */
+  drop(header: number): void {
     this.invalidated++;
     const { gpa, key } = this.byHeader(header);
     this.byStart.remove(startList(gpa, key), header);
@@ -460,14 +412,4 @@ export class BlockCache {
 /** Number of the list for a start. */
 function startList(gpa: number, key: number): number {
   return (Math.imul(gpa, 0x9e3779b1) ^ Math.imul(key, 0x85ebca6b)) >>> 16;
-}
-
-/** Bytes of a block of so many instructions. */
-function sizeOf(instructions: number): number {
-  return R.RECORD_SIZE * (1 + instructions) + R.CLOSE_SIZE;
-}
-
-/** Conditional branches end an interpreted block although control may fall through. */
-function branches(insn: Insn): boolean {
-  return insn.operands[0]?.kind === 'rel';
 }

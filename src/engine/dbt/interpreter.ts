@@ -3,13 +3,15 @@
  * New forms of a block are compiled together as one small module that shares the table.
  */
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
-import { decode } from '../../x86/decode/decoder.js';
+import { decode, insnOfFields } from '../../x86/decode/decoder.js';
+import { formKey } from '../../x86/decode/fields.js';
 import { formNumber } from '../../x86/decode/form.js';
 import type { Insn } from '../../x86/insn.js';
 import { NO_REGISTER, SEG } from '../../x86/insn.js';
-import { semantics } from '../../x86/semantics/index.js';
+import { endsBlock, semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
 import { COMMON_FORMS_64 } from './common-forms.js';
+import { FormCache } from './form-cache.js';
 import { HandlerLowering, type HandlerTypes } from './handler.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports } from './imports.js';
 
@@ -81,6 +83,9 @@ export class Interpreter {
   modules = 0;
   private readonly imports: RuntimeImports;
   private readonly forms: HandlerNumbers;
+  private readonly known = new FormCache();
+  /** By handler: 1 where its instructions are the last of their block. */
+  private readonly last = new Uint8Array(FIRST_REGION);
   private pending: PendingForm[] = [];
   private nextForm: number;
 
@@ -119,8 +124,27 @@ export class Interpreter {
   /** Forgets all forms. Nothing may refer to their handlers any more. */
   forget(): void {
     this.forms.clear();
+    this.known.clear();
     this.pending = [];
     this.nextForm = FIRST_FORM;
+  }
+
+  /** The same as `handler` for the instruction of so many bytes whose fields were read last. */
+  handlerOfFields(key: number, length: number): number {
+    const form = formKey();
+    // The modes of all forms: more than most depend on.
+    const modes = key & FLOATING_MODES;
+    const known = this.known.find(form, modes);
+    if (known !== 0) return known;
+    const insn = insnOfFields(length);
+    const index = this.handler(insn, key);
+    this.last[index] = endsBlock(insn) || branches(insn) ? 1 : 0;
+    this.known.add(form, modes, index);
+    return index;
+  }
+  /** Whether the instructions of a handler are the last of their block. */
+  endsBlock(handler: number): boolean {
+    return this.last[handler] === 1;
   }
 
   /** Table index of the handler of an instruction; it exists after the next `flush`. */
@@ -147,6 +171,11 @@ export class Interpreter {
     this.modules++;
     this.imports.instantiate(new WebAssembly.Module(bytes), this.table);
   }
+}
+
+/** Conditional branches end an interpreted block although control may fall through. */
+function branches(insn: Insn): boolean {
+  return insn.operands[0]?.kind === 'rel';
 }
 
 /** What distinguishes handlers: the form, and four bits for each memory operand (at most two): an index, the segment. */

@@ -373,75 +373,73 @@ export class DbtVcpu implements SteppingVcpu {
 
   /** No block is known at RIP: finds or makes it, and notes it in the jump cache. */
   private miss(): VmExit | undefined {
-    const block = this.blockHere(this.word(S.BLOCK_KEY));
-    if (block === undefined) return this.settle(S.STATUS_FAULT);
+    const header = this.blockHere(this.word(S.BLOCK_KEY));
+    if (header === 0) return this.settle(S.STATUS_FAULT);
     // A block that runs over the end of its code segment is gone through until the instruction that does.
-    return this.codeRoom < block.length ? this.step(true) : undefined;
+    return this.codeRoom < this.cache.lengthOf(header) ? this.step(true) : undefined;
   }
   private get codeRoom(): number {
     return this.runtime.codeRoom() >>> 0;
   }
 
-  /** The block at RIP, or undefined with an exception recorded. `transient`: one instruction, not remembered. */
-  private blockHere(key: number, transient = false): Block | undefined {
+  /** Header of the block at RIP, or 0 with an exception recorded. `transient`: one instruction, not remembered. */
+  private blockHere(key: number, transient = false): number {
     this.setWord(S.STATUS, S.STATUS_OK);
     const room = this.codeRoom;
     if (room === 0) return this.outsideOfCode();
     const host = this.runtime.fetchHere() >>> 0;
-    if (host === 0) return undefined;
+    if (host === 0) return 0;
     if (host === NOT_RAM) {
       this.runtime.raise(UD);
-      return undefined;
+      return 0;
     }
     const gpa = host - S.RAM;
-    const make = (second: number | undefined): Block | undefined =>
-      transient ? this.cache.makeTransient(gpa, key, second) : this.cache.make(gpa, key, second);
-    let block = transient ? undefined : this.cache.find(gpa, key);
-    if (block !== undefined && this.secondPageOf(block) !== 0) {
+    let header = transient ? 0 : this.cache.headerAt(gpa, key);
+    if (header !== 0 && this.cache.secondPageOf(header) !== 0) {
       const second = this.runtime.fetchNextPage() >>> 0;
-      if (second === 0) return undefined;
-      if (second !== this.secondPageOf(block)) {
-        this.cache.drop(block);
-        block = undefined;
+      if (second === 0) return 0;
+      if (second !== this.cache.secondPageOf(header)) {
+        this.cache.drop(header);
+        header = 0;
       }
     }
-    if (block === undefined) {
-      block = make(undefined);
-      if (block === undefined) {
+    if (header === 0) {
+      header = this.make(gpa, key, 0, transient);
+      if (header === 0) {
         if (room <= PAGE - (gpa & (PAGE - 1))) return this.outsideOfCode();
         const second = this.runtime.fetchNextPage() >>> 0;
-        if (second === 0) return undefined;
+        if (second === 0) return 0;
         if (second === NOT_RAM) {
           this.runtime.raise(UD);
-          return undefined;
+          return 0;
         }
-        block = make(second) as Block;
+        header = this.make(gpa, key, second, transient);
       }
     }
-    this.runtime.arrive(block.header);
-    return block;
+    this.runtime.arrive(header);
+    return header;
+  }
+  private make(gpa: number, key: number, second: number, transient: boolean): number {
+    return transient ? this.cache.makeTransient(gpa, key, second) : this.cache.make(gpa, key, second);
   }
   /** #GP(0): the instruction does not end within its code segment. */
-  private outsideOfCode(): undefined {
+  private outsideOfCode(): 0 {
     this.runtime.raiseError(GP, 0);
-    return undefined;
-  }
-  private secondPageOf(block: Block): number {
-    return (this.i32[(block.header + R.HEADER_SECOND_PAGE) >> 2] as number) >>> 0;
+    return 0;
   }
 
   /** Runs the one instruction at RIP. An exit is answered by the next entry and then stepped again. */
   private step(transient = this.isStepper): VmExit | undefined {
-    const block = this.blockHere(this.word(S.BLOCK_KEY) | S.KEY_SINGLE, transient);
-    if (block === undefined) return this.settle(S.STATUS_FAULT);
-    if (this.codeRoom < block.length) {
+    const header = this.blockHere(this.word(S.BLOCK_KEY) | S.KEY_SINGLE, transient);
+    if (header === 0) return this.settle(S.STATUS_FAULT);
+    if (this.codeRoom < this.cache.lengthOf(header)) {
       this.outsideOfCode();
       return this.settle(S.STATUS_FAULT);
     }
     this.setWord(S.LOG_CURSOR, 0);
     this.setWord(S.STEP, 1);
     // Past the header: neither budget nor exit requests stop it.
-    const status = this.enter(block.header + R.RECORD_SIZE);
+    const status = this.enter(header + R.RECORD_SIZE);
     this.setWord(S.STEP, 0);
     if (status === S.STATUS_STEPPED || status === S.STATUS_HALT) this.setWord(S.LOG_COUNT, 0);
     // What comes next is not looked at: fetching it may fault, after the trap of this instruction.
@@ -546,8 +544,9 @@ export class DbtVcpu implements SteppingVcpu {
     if (host <= NOT_RAM) return undefined;
     const gpa = host - S.RAM;
     const key = this.word(S.BLOCK_KEY);
-    const block = this.cache.find(gpa, key) ?? (executed ? undefined : this.cache.make(gpa, key, undefined));
-    return block === undefined ? undefined : explain(this.memory, this.cache, block, address & ~0xfffn);
+    const known = this.cache.headerAt(gpa, key);
+    const header = known !== 0 || executed ? known : this.cache.make(gpa, key);
+    return header === 0 ? undefined : explain(this.memory, this.cache, this.cache.byHeader(header), address & ~0xfffn);
   }
 
   /** Guest code at a linear address, as far as it is mapped; for a dump of a guest that has ended. */

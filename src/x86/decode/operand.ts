@@ -11,6 +11,7 @@
  */
 import type { RegisterOperand, Size } from '../insn.js';
 import { gpr, segmentRegister, st, xmm } from './registers.js';
+import type { OperandSizeRule } from './row.js';
 
 export const KIND = {
   none: 0,
@@ -192,6 +193,14 @@ export function compileOperand(code: string, form: 'reg' | 'mem'): number {
   if (method === undefined) throw new Error(`opcode table: unknown operand code '${chosen}'`);
   const kind = form === 'reg' ? method[0] : method[1];
   return kind < 0 ? -1 : (kind << KIND_SHIFT) | sizeCode(chosen.slice(1));
+}
+
+/** Whether a compiled operand is a general register of one byte; `rule`: of its row. */
+export function isByteRegister(code: number, rule: OperandSizeRule): boolean {
+  const kind = code >> KIND_SHIFT;
+  if (kind < KIND.gprRm || kind > KIND.gprLow) return false;
+  // Of the rules only this one gives operands of one byte.
+  return SIZE_OF[((code & LOW_MASK) << 5) | (rule === 'b' ? 1 : 4)] === 1;
 }
 
 /** Whether an operand code is read from a ModRM byte. */

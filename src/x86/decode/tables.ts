@@ -4,7 +4,7 @@
  */
 import { oneByteGroups, twoByteGroups } from './groups.js';
 import { oneByte } from './one-byte.js';
-import { compileOperand, usesModrm } from './operand.js';
+import { compileOperand, isByteRegister, KIND, KIND_SHIFT, usesModrm } from './operand.js';
 import type { MandatoryPrefix, OpcodeMap, OpcodeRow, OperandSizeRule, RowBody } from './row.js';
 import { threeByte3a } from './three-byte-0f3a.js';
 import { threeByte38 } from './three-byte-0f38.js';
@@ -28,6 +28,8 @@ export const opcodeRows: readonly OpcodeRow[] = [
 export interface CompiledRow {
   /** Index into `opcodeRows`; -1 for an undefined encoding. */
   readonly id: number;
+  /** Of this form of the row; below MAX_ROWS. */
+  readonly number: number;
   /** Mnemonics for operand (or address) sizes 2, 4 and 8. */
   readonly mnemonic16: string;
   readonly mnemonic32: string;
@@ -45,6 +47,15 @@ export interface CompiledRow {
   readonly operand0: number;
   readonly operand1: number;
   readonly operand2: number;
+  /** Kind of the memory operand that is not coded in ModRM and can have a segment override; 0: none. */
+  readonly implicit: number;
+  /** The operands that are read behind ModRM, in the order of their bytes; 0: none. */
+  readonly first: number;
+  readonly second: number;
+  /** An operand may name a register that there is not. */
+  readonly mayLackRegister: boolean;
+  /** Has a general register of one byte among its operands. */
+  readonly hasByteRegister: boolean;
 }
 
 export const REPEAT = { none: 0, rep: 1, repz: 2 } as const;
@@ -102,29 +113,66 @@ function operandSize(rule: OperandSizeRule, mode: number, prefix66: boolean, rex
   }
 }
 
-const UNDEFINED: CompiledRow = {
-  id: -1,
-  mnemonic16: 'ud',
-  mnemonic32: 'ud',
-  mnemonic64: 'ud',
-  byAddressSize: false,
-  cond: 0,
-  sizeRule: SIZE_RULES.indexOf('d'),
-  lock: false,
-  repeat: 0,
-  memory: false,
-  count: 0,
-  operand0: 0,
-  operand1: 0,
-  operand2: 0,
-};
+/** Rows are numbered in eleven bits. */
+const MAX_ROWS = 2048;
+let rows = 0;
+
+function rowNumber(): number {
+  if (rows === MAX_ROWS) throw new Error('opcode table: more rows than their numbers hold');
+  return rows++;
+}
+
+function faultRow(mnemonic: 'ud' | 'gp'): CompiledRow {
+  return {
+    id: -1,
+    number: rowNumber(),
+    mnemonic16: mnemonic,
+    mnemonic32: mnemonic,
+    mnemonic64: mnemonic,
+    byAddressSize: false,
+    cond: 0,
+    sizeRule: SIZE_RULES.indexOf('d'),
+    lock: false,
+    repeat: 0,
+    memory: false,
+    count: 0,
+    operand0: 0,
+    operand1: 0,
+    operand2: 0,
+    implicit: 0,
+    first: 0,
+    second: 0,
+    mayLackRegister: false,
+    hasByteRegister: false,
+  };
+}
+export const UNDEFINED: CompiledRow = faultRow('ud');
+/** More than 15 bytes. */
+export const TOO_LONG: CompiledRow = faultRow('gp');
+/** Kinds that are read behind ModRM. */
+const READ_LAST: readonly number[] = [
+  KIND.immediate,
+  KIND.immediateSigned,
+  KIND.immediateByteSigned,
+  KIND.relativeByte,
+  KIND.relative,
+  KIND.far,
+  KIND.offset,
+];
+/** Kinds whose memory operand takes a segment override. */
+const IMPLICIT: readonly number[] = [KIND.source, KIND.offset, KIND.atRax, KIND.atRbx, KIND.atRdi];
+const MAY_LACK: readonly number[] = [KIND.control, KIND.debug, KIND.segment, KIND.segmentLoad];
+
 const UNDEFINED_SLOT: Slot = { modrm: false, cells: null, memory: UNDEFINED, register: UNDEFINED };
 
 function compileRow(id: number, row: OpcodeRow, form: 'reg' | 'mem'): CompiledRow {
   const codes = row.operands.map((code) => compileOperand(code, form));
   const mnemonics = mnemonicsBySize(row);
+  const kinds = codes.map((code) => code >> KIND_SHIFT);
+  const [first = 0, second = 0] = codes.filter((_, n) => READ_LAST.includes(kinds[n]));
   return {
     id,
+    number: rowNumber(),
     mnemonic16: mnemonics[0],
     mnemonic32: mnemonics[1],
     mnemonic64: mnemonics[2],
@@ -138,6 +186,11 @@ function compileRow(id: number, row: OpcodeRow, form: 'reg' | 'mem'): CompiledRo
     operand0: codes[0] ?? 0,
     operand1: codes[1] ?? 0,
     operand2: codes[2] ?? 0,
+    implicit: kinds.find((kind) => IMPLICIT.includes(kind)) ?? 0,
+    first,
+    second,
+    mayLackRegister: kinds.some((kind) => MAY_LACK.includes(kind)),
+    hasByteRegister: codes.some((code) => isByteRegister(code, row.operandSize)),
   };
 }
 
