@@ -181,8 +181,19 @@ const WHOLE: Readonly<Record<string, number>> = {
   'Sw!': (KIND.segmentLoad << KIND_SHIFT) | sizeCode('w'),
 };
 
+/** What `compileOperand` has answered: the tables name few operands, many times each. */
+const compiled = { reg: new Map<string, number>(), mem: new Map<string, number>() };
+
 /** The compiled code of an operand for register (mod 3) or memory forms; -1 where that form does not exist. */
 export function compileOperand(code: string, form: 'reg' | 'mem'): number {
+  const known = compiled[form].get(code);
+  if (known !== undefined) return known;
+  const operand = readOperand(code, form);
+  compiled[form].set(code, operand);
+  return operand;
+}
+
+function readOperand(code: string, form: 'reg' | 'mem'): number {
   const [forRegister = code, forMemory = code] = code.includes('/') ? code.split('/') : [];
   const chosen = form === 'reg' ? forRegister : forMemory;
   const whole = WHOLE[chosen];

@@ -165,8 +165,7 @@ const MAY_LACK: readonly number[] = [KIND.control, KIND.debug, KIND.segment, KIN
 
 const UNDEFINED_SLOT: Slot = { modrm: false, cells: null, memory: UNDEFINED, register: UNDEFINED };
 
-function compileRow(id: number, row: OpcodeRow, form: 'reg' | 'mem'): CompiledRow {
-  const codes = row.operands.map((code) => compileOperand(code, form));
+function compileRow(id: number, row: OpcodeRow, form: 'reg' | 'mem', codes: readonly number[]): CompiledRow {
   const mnemonics = mnemonicsBySize(row);
   const kinds = codes.map((code) => code >> KIND_SHIFT);
   const [first = 0, second = 0] = codes.filter((_, n) => READ_LAST.includes(kinds[n]));
@@ -238,29 +237,27 @@ function precision(row: OpcodeRow): number {
 }
 
 function buildSlots(): readonly Slot[] {
-  const cellsBySlot = new Map<number, CompiledRow[]>();
-  const withModrm = new Set<number>();
+  const slots = Array<Slot>(1 << 13).fill(UNDEFINED_SLOT);
   const ordered = opcodeRows.map((row, id) => ({ row, id })).sort((a, b) => precision(a.row) - precision(b.row));
   for (const { row, id } of ordered) {
     const register = row.mod === 'mem' ? UNDEFINED : compileForm(id, row, 'reg');
     const memory = row.mod === 'reg' ? UNDEFINED : compileForm(id, row, row.mod === 'ignored' ? 'reg' : 'mem');
+    // Slots that were alike stay alike: most are made once and stand in many places.
+    const placed = new Map<Slot, Slot>();
     for (const index of slotIndexes(row)) {
-      const cells = cellsBySlot.get(index) ?? Array<CompiledRow>(CELLS).fill(UNDEFINED);
-      cellsBySlot.set(index, cells);
-      if (needsModrm(row)) withModrm.add(index);
-      place(cells, row, memory, register);
+      const old = slots[index] as Slot;
+      const slot = placed.get(old) ?? place(old, row, memory, register);
+      placed.set(old, slot);
+      slots[index] = slot;
     }
   }
-  const slots = Array<Slot>(1 << 13).fill(UNDEFINED_SLOT);
-  for (const [index, cells] of cellsBySlot) slots[index] = collapse(cells, withModrm.has(index));
   return slots;
 }
 
 /** A row whose operands cannot be in this form (`R` in memory, `M` in a register) is undefined there. */
 function compileForm(id: number, row: OpcodeRow, form: 'reg' | 'mem'): CompiledRow {
-  const compiled = compileRow(id, row, form);
-  const exists = row.operands.every((code) => compileOperand(code, form) >= 0);
-  return exists ? compiled : UNDEFINED;
+  const codes = row.operands.map((code) => compileOperand(code, form));
+  return codes.every((code) => code >= 0) ? compileRow(id, row, form, codes) : UNDEFINED;
 }
 
 function slotIndexes(row: OpcodeRow): readonly number[] {
@@ -277,21 +274,26 @@ function slotIndexes(row: OpcodeRow): readonly number[] {
   return indexes;
 }
 
-function place(cells: CompiledRow[], row: OpcodeRow, memory: CompiledRow, register: CompiledRow): void {
-  for (let cell = 0; cell < CELLS; cell++) {
+/** A slot with a row over what was there. */
+function place(old: Slot, row: OpcodeRow, memory: CompiledRow, register: CompiledRow): Slot {
+  const modrm = old.modrm || needsModrm(row);
+  if (row.reg < 0 && row.rm < 0 && old.cells === null) {
+    return {
+      modrm,
+      cells: null,
+      memory: memory === UNDEFINED ? old.memory : memory,
+      register: register === UNDEFINED ? old.register : register,
+    };
+  }
+  const cells = Array.from({ length: CELLS }, (_, cell) => {
     const isMemory = cell < 8;
     const reg = isMemory ? cell : (cell - 8) >> 3;
     const rm = isMemory ? -1 : cell & 7;
-    if (row.reg >= 0 && row.reg !== reg) continue;
-    if (row.rm >= 0 && row.rm !== rm) continue;
+    const isOurs = (row.reg < 0 || row.reg === reg) && (row.rm < 0 || row.rm === rm);
     const compiled = isMemory ? memory : register;
-    if (compiled !== UNDEFINED) cells[cell] = compiled;
-  }
-}
-
-function collapse(cells: readonly CompiledRow[], modrm: boolean): Slot {
-  const memory = cells[0] ?? UNDEFINED;
-  const register = cells[8] ?? UNDEFINED;
-  const uniform = cells.every((row, cell) => row === (cell < 8 ? memory : register));
-  return { modrm, cells: uniform ? null : cells, memory, register };
+    if (isOurs && compiled !== UNDEFINED) return compiled;
+    return old.cells?.[cell] ?? (isMemory ? old.memory : old.register);
+  });
+  const [first = UNDEFINED] = cells;
+  return { modrm, cells, memory: first, register: cells[8] ?? UNDEFINED };
 }
