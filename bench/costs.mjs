@@ -25,9 +25,9 @@ async function inTrapeze({ dist }) {
 }
 
 async function inQemu({ dist, directory }) {
-  const { COSTS } = await import(join(dist, 'bench/costs.js'));
+  const { COSTS, DEFAULT_COSTS_ROUNDS } = await import(join(dist, 'bench/costs.js'));
   const { costsGuest } = await import(join(dist, 'bench/costs-guest.js'));
-  const { COSTS_TIMES, DEFAULT_COSTS_ROUNDS } = await import(join(dist, 'bench/run-costs.js'));
+  const { COSTS_TIMES } = await import(join(dist, 'bench/run-costs.js'));
   const { parseStream, summarize } = await import(join(dist, 'bench/costs-result.js'));
   const image = join(directory, 'costs.img');
   writeFileSync(image, costsGuest({ costs: COSTS, rounds: DEFAULT_COSTS_ROUNDS, ...COSTS_TIMES }));

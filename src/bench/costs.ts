@@ -38,6 +38,9 @@ export interface Cost {
   operation(code: Code, n: number): void;
 }
 
+/** Rounds of the guest where nobody says how many. */
+export const DEFAULT_COSTS_ROUNDS = 31;
+
 const { RAX, RBX, RDX, RDI } = REGISTER;
 /** Port of the first 8259A's mask register. */
 const PIC_MASK = 0x21;

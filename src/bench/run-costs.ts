@@ -15,7 +15,6 @@ export interface CostsRunOptions extends CostsGuestOptions {
  * short beside a time slice, so that most rounds of a busy host are whole.
  */
 export const COSTS_TIMES = { warmUpMs: 500, loopMs: 0.4 } as const;
-export const DEFAULT_COSTS_ROUNDS = 31;
 
 const MEMORY_BYTES = 32 * 2 ** 20;
 const exitCodeOf = (value: number): number => ((value << 1) | 1) & 0xff;

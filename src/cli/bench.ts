@@ -1,20 +1,11 @@
 /** `trapeze bench costs`: what privileged and trapping operations cost a guest on this host, beside the figures of 2006. */
-import { TrapezeError, UsageError } from '../base/errors.js';
+import { TrapezeError } from '../base/errors.js';
 import { COSTS, type Cost } from '../bench/costs.js';
 import { type CostResult, summarize } from '../bench/costs-result.js';
 import { type HostCycles, hostCycles } from '../bench/node/host-cycles.js';
 import { COSTS_TIMES, runCosts } from '../bench/run-costs.js';
-import { quote } from './options.js';
+import type { BenchCostsOptions, BenchEngine } from './bench-options.js';
 import type { CommandHost, Product } from './product.js';
-
-type BenchEngine = 'dbt' | 'kvm';
-
-export interface BenchCostsOptions {
-  readonly engine: BenchEngine | 'all';
-  readonly only?: readonly Cost[];
-  readonly rounds: number;
-  readonly json?: boolean;
-}
 
 interface EngineCosts {
   readonly engine: BenchEngine;
@@ -34,31 +25,9 @@ interface Goal {
   readonly reached: boolean;
 }
 
-const MAX_ROUNDS = 1000;
 const TIMEOUT_MS = 60_000;
 /** An engine that steps every instruction may need this for a round of all. */
 const ROUND_TIMEOUT_MS = 2000;
-
-export function parseCostsEngine(text: string): BenchCostsOptions['engine'] {
-  if (text === 'dbt' || text === 'kvm' || text === 'all') return text;
-  throw new UsageError(`--engine ${quote(text)} does not exist; use dbt, kvm, or all for those that work on this host`);
-}
-
-export function parseCosts(text: string): Cost[] {
-  const names = text.split(',');
-  const unknown = names.find((name) => !COSTS.some((cost) => cost.name === name));
-  if (unknown !== undefined) {
-    const known = COSTS.map(({ name }) => name).join(', ');
-    throw new UsageError(`--only: there is no operation ${quote(unknown)}; there are ${known}`);
-  }
-  return COSTS.filter(({ name }) => names.includes(name));
-}
-
-export function parseRounds(text: string): number {
-  const rounds = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
-  if (rounds >= 1 && rounds <= MAX_ROUNDS) return rounds;
-  throw new UsageError(`--rounds ${quote(text)} is not a number of rounds; give one from 1 to ${MAX_ROUNDS}`);
-}
 
 export async function benchCosts(options: BenchCostsOptions, host: CommandHost): Promise<number> {
   const product = await host.product();

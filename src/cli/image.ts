@@ -2,8 +2,8 @@
 import { writeFile } from 'node:fs/promises';
 import { HostFileError, UsageError } from '../base/errors.js';
 import { DEFAULT_INITRD_IMAGE, DEFAULT_KERNEL_IMAGE, IMAGES, imageSpec } from '../image/catalogue.js';
-import { ImageCache, type ImageRecord } from '../image/node/cache.js';
-import { listImages, MAIN_FILE, pullImage, removeImage } from '../image/node/images.js';
+import { ImageCache, type ImageRecord, MAIN_FILE } from '../image/node/cache.js';
+import { listImages, pullImage, removeImage } from '../image/node/images.js';
 import { extractVmlinux } from '../image/vmlinux.js';
 import { readGuestFile } from './files.js';
 import type { CommandHost } from './product.js';

@@ -4,7 +4,6 @@ import './flags.js';
 import { readFileSync } from 'node:fs';
 import { EXIT_CODE, TrapezeError } from '../base/errors.js';
 import type { CommandHost } from './product.js';
-import { runCommand } from './program.js';
 
 const host: CommandHost = {
   input: process.stdin,
@@ -41,6 +40,13 @@ function report(error: unknown): number {
   return EXIT_CODE.INTERNAL;
 }
 
+// The machine's thread takes longest to be there: it starts while this one learns what to run.
+if (process.argv[2] === 'run')
+  void host.product().then(
+    ({ prepare }) => prepare(),
+    () => {},
+  );
+const { runCommand } = await import('./program.js');
 const exitCode = await runCommand(process.argv.slice(2), version(), host).catch(report);
 // Output to a pipe may still be on its way; a Worker or an open terminal must not keep the process.
 process.stdout.write('', () => process.exit(exitCode));

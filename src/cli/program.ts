@@ -1,11 +1,11 @@
-/** The command line: commands, options, help. What they mean is in options.ts, what they do in run.ts and its siblings. */
+/**
+ * The command line: commands, options, help. What they mean is in options.ts, what they do in run.ts and its siblings, which
+ * are loaded by the command that needs them.
+ */
 import { Command, CommanderError, Option } from 'commander';
 import { EXIT_CODE, UsageError } from '../base/errors.js';
-import { COSTS } from '../bench/costs.js';
-import { DEFAULT_COSTS_ROUNDS } from '../bench/run-costs.js';
-import { type BenchCostsOptions, benchCosts, parseCosts, parseCostsEngine, parseRounds } from './bench.js';
-import { imageExtract, imageList, imagePull, imageRemove } from './image.js';
-import { inspectCpu, inspectEngines, inspectTranslation } from './inspect.js';
+import { COSTS, DEFAULT_COSTS_ROUNDS } from '../bench/costs.js';
+import { type BenchCostsOptions, parseCosts, parseCostsEngine, parseRounds } from './bench-options.js';
 import {
   DEFAULT_MEMORY,
   parseAddress,
@@ -19,8 +19,6 @@ import {
   parseTimeout,
 } from './options.js';
 import type { CommandHost } from './product.js';
-import { run } from './run.js';
-import { serve } from './serve.js';
 
 const RUN_EXAMPLES = `
 Examples:
@@ -126,9 +124,10 @@ export async function runCommand(args: readonly string[], version: string, host:
     .addHelpText('after', RUN_EXAMPLES)
     .action((options, command: Command) => {
       const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
-      return end(run({ ...options, given }, host));
+      return end(import('./run.js').then(({ run }) => run({ ...options, given }, host)));
     });
 
+  const inspecting = () => import('./inspect.js');
   const inspect = program.command('inspect').description('look inside the engine');
   inspect
     .command('translation')
@@ -140,17 +139,19 @@ export async function runCommand(args: readonly string[], version: string, host:
     .addOption(memoryOption())
     .option('--json', 'as one JSON object')
     .addHelpText('after', '\nExample:\n  trapeze inspect translation --kernel vmlinuz 0x1000200\n')
-    .action((address: bigint, options) => end(inspectTranslation(address, options, host)));
+    .action((address: bigint, options) =>
+      end(inspecting().then(({ inspectTranslation }) => inspectTranslation(address, options, host))),
+    );
   inspect
     .command('cpu')
     .description('processor features the guest is offered, and why each missing one is missing')
     .option('--json', 'as JSON')
-    .action((options) => end(inspectCpu(options, host)));
+    .action((options) => end(inspecting().then(({ inspectCpu }) => inspectCpu(options, host))));
   inspect
     .command('engines')
     .description('what each engine can do on this host, and which one auto takes')
     .option('--json', 'as JSON')
-    .action((options) => end(inspectEngines(options, host)));
+    .action((options) => end(inspecting().then(({ inspectEngines }) => inspectEngines(options, host))));
 
   const bench = program.command('bench').description('measure this machine');
   bench
@@ -167,31 +168,36 @@ export async function runCommand(args: readonly string[], version: string, host:
     )
     .option('--json', 'as one JSON object')
     .addHelpText('after', COSTS_HELP)
-    .action((options: BenchCostsOptions) => end(benchCosts(options, host)));
+    .action((options: BenchCostsOptions) =>
+      end(import('./bench.js').then(({ benchCosts }) => benchCosts(options, host))),
+    );
 
+  const images = () => import('./image.js');
   const image = program.command('image').description('guest images').addHelpText('after', IMAGE_HELP);
   image
     .command('pull')
     .description('fetch images, or bring them up to date')
     .argument('[names...]', 'images (default: debian-cloud busybox)')
     .option('--json', 'as JSON')
-    .action((names: string[], options) => end(imagePull(names, options, host)));
+    .action((names: string[], options) => end(images().then(({ imagePull }) => imagePull(names, options, host))));
   image
     .command('list')
     .description('images that are here, with their files')
     .option('--json', 'as JSON')
-    .action((options) => end(imageList(options, host)));
+    .action((options) => end(images().then(({ imageList }) => imageList(options, host))));
   image
     .command('remove')
     .description('delete images')
     .argument('<names...>', 'images')
-    .action((names: string[]) => end(imageRemove(names, host)));
+    .action((names: string[]) => end(images().then(({ imageRemove }) => imageRemove(names, host))));
   image
     .command('extract')
     .description('write the ELF kernel inside a bzImage, which starts by PVH')
     .argument('<bzimage>', 'kernel file')
     .argument('<output>', 'ELF file to write')
-    .action((kernel: string, output: string) => end(imageExtract(kernel, output, host)));
+    .action((kernel: string, output: string) =>
+      end(images().then(({ imageExtract }) => imageExtract(kernel, output, host))),
+    );
 
   program
     .command('serve')
@@ -202,7 +208,7 @@ export async function runCommand(args: readonly string[], version: string, host:
     .option('--initrd <list>', 'as for run')
     .option('--append <text>', 'as for run')
     .addOption(memoryOption())
-    .action((options) => end(serve(options, host)));
+    .action((options) => end(import('./serve.js').then(({ serve }) => serve(options, host))));
 
   prepare(program, host);
   try {

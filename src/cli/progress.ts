@@ -1,5 +1,5 @@
 /** A progress bar on a terminal, one line per step elsewhere. */
-import type { PullProgress } from '../image/node/images.js';
+import type { PullProgress } from '../image/node/pull.js';
 
 const WIDTH = 30;
 const MIN_INTERVAL_MS = 60;

@@ -6,10 +6,8 @@ import { INIT_PARAMETERS } from '../image/busybox-initramfs.js';
 import type { LoadOptions, Machine, MachineOptions, MachineResult } from '../machine/machine.js';
 import { OutputFile, readGuestFile } from './files.js';
 import { type FirmwareGuest, type GuestOptions, openFirmwareGuest, openGuest } from './guest.js';
-import { codeListing } from './listing.js';
 import type { DebugconOption, EngineName, IrqchipName, OutputTarget, SerialTarget } from './options.js';
 import type { CommandHost, Product } from './product.js';
-import { registerDump } from './register-dump.js';
 import { resultToJson } from './result-json.js';
 import { Saving } from './saving.js';
 import { StateFile } from './state-file.js';
@@ -113,7 +111,7 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     terminal.close();
     const result: MachineResult =
       timedOut && ended.reason === 'closed' ? { ...ended, reason: 'timeout', exitCode: EXIT_CODE.TIMEOUT } : ended;
-    report(result, options, host, saving.saved);
+    await report(result, options, host, saving.saved);
     if (saving.failure !== undefined) throw saving.failure;
     return signalled ?? result.exitCode;
   } finally {
@@ -210,13 +208,9 @@ function terminalParameters(size: TerminalSize, environment: NodeJS.ProcessEnv):
   ].join(' ');
 }
 
-function report(result: MachineResult, options: RunOptions, host: CommandHost, saved: boolean): void {
+async function report(result: MachineResult, options: RunOptions, host: CommandHost, saved: boolean): Promise<void> {
   if (result.reason === 'triple-fault' && !options.reboot) {
-    const dump =
-      result.cpu === undefined
-        ? ''
-        : `\n${registerDump(result.cpu, result.code && codeListing(result.code, result.cpu.rip))}`;
-    host.errors.write(`trapeze: the guest ended with a triple fault${dump}\n`);
+    host.errors.write(`trapeze: the guest ended with a triple fault${await dumpOf(result)}\n`);
   } else if (result.reason === 'reset') {
     host.errors.write('trapeze: the guest asked for a reset\n');
   } else if (result.reason === 'timeout') {
@@ -231,6 +225,12 @@ function report(result: MachineResult, options: RunOptions, host: CommandHost, s
         ...(saved ? { saved: options.save } : {}),
       })}\n`,
     );
+}
+
+async function dumpOf({ cpu, code }: MachineResult): Promise<string> {
+  if (cpu === undefined) return '';
+  const [{ registerDump }, { codeListing }] = await Promise.all([import('./register-dump.js'), import('./listing.js')]);
+  return `\n${registerDump(cpu, code && codeListing(code, cpu.rip))}`;
 }
 
 function writeStatistics(path: string, result: MachineResult): void {

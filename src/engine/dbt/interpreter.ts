@@ -226,16 +226,13 @@ function tableModule(
 
 // ---- what every interpreter begins with ----
 
-interface CommonHandlers {
-  readonly module: WebAssembly.Module;
+interface CommonForms {
   readonly forms: HandlerNumbers;
-  readonly count: number;
+  readonly pending: readonly PendingForm[];
 }
-let common: CommonHandlers | undefined;
 
-/** Handlers of what 64-bit code mostly uses, made once in a thread: at the first call, or before there is an interpreter. */
-export function commonHandlers(): CommonHandlers {
-  if (common !== undefined) return common;
+/** The forms that 64-bit code mostly uses. */
+function commonForms(): CommonForms {
   const key = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
   const forms = new HandlerNumbers();
   const pending: PendingForm[] = [];
@@ -251,6 +248,26 @@ export function commonHandlers(): CommonHandlers {
     forms.add(modes, detail, index);
     pending.push({ index, insn, key: modes });
   }
-  common = { module: new WebAssembly.Module(moduleOf(pending)), forms, count: pending.length };
+  return { forms, pending };
+}
+
+/** The module of their handlers, which is always the same: hosts may compile it ahead. */
+export function commonHandlersCode(): Uint8Array<ArrayBuffer> {
+  return moduleOf(commonForms().pending);
+}
+
+interface CommonHandlers {
+  readonly module: WebAssembly.Module;
+  readonly forms: HandlerNumbers;
+  readonly count: number;
+}
+let common: CommonHandlers | undefined;
+
+/** Handlers of common forms, made once in a thread: at the first call, or of `compiled`, which is their code. */
+export function commonHandlers(compiled?: WebAssembly.Module): CommonHandlers {
+  if (common !== undefined) return common;
+  const { forms, pending } = commonForms();
+  const module = compiled ?? new WebAssembly.Module(moduleOf(pending));
+  common = { module, forms, count: pending.length };
   return common;
 }

@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:f
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { HostFileError, ImageSourceError } from '../../base/errors.js';
+import type { ImageKind } from '../catalogue.js';
 import { readShared } from './shared-file.js';
 
 export interface CachedFile {
@@ -27,6 +28,18 @@ export interface ImageRecord {
   readonly pulledAt: string;
   readonly files: readonly CachedFile[];
 }
+
+/** Names of files in an image's directory. */
+export const KERNEL_FILE = 'vmlinuz';
+export const BUSYBOX_FILE = 'busybox';
+export const INITRD_FILE = 'initrd.cpio';
+export const FIRMWARE_FILE = 'firmware.rom';
+/** The file an image is there for. */
+export const MAIN_FILE: Readonly<Record<ImageKind, string>> = {
+  kernel: KERNEL_FILE,
+  busybox: INITRD_FILE,
+  firmware: FIRMWARE_FILE,
+};
 
 const RECORD = 'image.json';
 const WORK_PREFIX = '.work-';

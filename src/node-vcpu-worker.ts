@@ -1,0 +1,63 @@
+/** What the vCPU thread on Node does once its modules are there. */
+import { randomFillSync } from 'node:crypto';
+// The global of that name looks itself up at every use.
+import { performance } from 'node:perf_hooks';
+import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
+import { type CompilerAnswer, CompilerThread } from './engine/dbt/compiler-thread.js';
+import { commonHandlers } from './engine/dbt/interpreter.js';
+import { loadSystem } from './engine/kvm/node/libc.js';
+import type { StartMessage } from './machine/protocol.js';
+import { runMachine } from './machine-worker.js';
+import type { CompilerWorkerData } from './node-compiler-worker.js';
+
+const pool = new Uint32Array(256);
+let used = pool.length;
+
+function random(): number {
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  return pool[used++] as number;
+}
+
+/** What the compiler makes is soon gone. */
+const COMPILER_YOUNG_GENERATION_MB = 3;
+
+function startCompiler(memory: WebAssembly.Memory): CompilerThread {
+  const { port1, port2 } = new MessageChannel();
+  const answers = new Int32Array(new SharedArrayBuffer(4));
+  const data: CompilerWorkerData = { memory, answers, port: port2 };
+  const worker = new Worker(new URL('./node-compiler-worker.js', import.meta.url), {
+    workerData: data,
+    transferList: [port2],
+    resourceLimits: { maxYoungGenerationSizeMb: COMPILER_YOUNG_GENERATION_MB },
+  });
+  // A compiler that died is found by its silence.
+  worker.on('error', () => {});
+  worker.unref();
+  port1.unref();
+  return new CompilerThread(memory, {
+    answers,
+    post: (request) => port1.postMessage(request),
+    receive: () => receiveMessageOnPort(port1)?.message as CompilerAnswer | undefined,
+    end: () => void worker.terminate(),
+  });
+}
+
+/** Waits for the machine to run. `handlers`: what the interpreter begins with, where it was compiled ahead. */
+export function serve(handlers: WebAssembly.Module | undefined): void {
+  const port = parentPort;
+  if (port === null) throw new Error('node-vcpu-worker.js belongs to a worker thread');
+  commonHandlers(handlers);
+  port.once('message', (start: StartMessage) => {
+    void runMachine(start, {
+      now: () => performance.now() * 1e6,
+      random,
+      openSystem: loadSystem,
+      startCompiler,
+      lease: (workerData as { lease?: SharedArrayBuffer } | null)?.lease,
+      post: (message) => port.postMessage(message),
+    });
+  });
+}
