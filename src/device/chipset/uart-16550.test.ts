@@ -175,3 +175,18 @@ test('who looks at the line status now and then waits for input; who is about to
   look(1, 1e9);
   assert.equal(uart.isListening, false);
 });
+
+test('what the host sends waits until a driver that sets the port up has come to an end', () => {
+  const { rig, uart } = makeUart();
+  uart.write(1, 1, 0x05);
+  assert.equal(uart.isListening, false, 'the interrupt has just been enabled');
+  rig.advance(10e6);
+  uart.write(2, 1, 0x01);
+  rig.advance(15e6);
+  assert.equal(uart.isListening, false, 'the FIFOs were cleared 15 ms ago');
+  rig.advance(6e6);
+  assert.equal(uart.isListening, true);
+  uart.write(1, 1, 0x07);
+  uart.write(2, 1, 0x81);
+  assert.equal(uart.isListening, true, 'neither says that anything begins anew');
+});

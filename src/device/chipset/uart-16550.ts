@@ -18,8 +18,10 @@ const POLLING_READS = 256;
 /** ... and those that are enough where they are spread over a time: firmware looks at every tick of its clock. */
 const PATIENT_READS = 8;
 const PATIENT_NS = 200e6;
+/** A driver that enables the receiver's interrupt goes on setting the port up, and may clear the FIFOs once more. */
+const SETTLING_NS = 20e6;
 
-const STATE = stateKind('uart-16550', 1, {
+const STATE = stateKind('uart-16550', 2, {
   divisor: u16,
   ier: bits(0x0f),
   fcr: u8,
@@ -33,6 +35,7 @@ const STATE = stateKind('uart-16550', 1, {
   thrEmptyPending: flag,
   timeoutPending: flag,
   timeoutNs: deadline,
+  settlingNs: deadline,
   lineStatusReads: integer(0, POLLING_READS),
 });
 export type UartState = StateOf<typeof STATE>;
@@ -54,6 +57,8 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
   readonly #clock: Clock;
   readonly #irq: IrqLine;
   readonly #timeout: Timer;
+  /** While it is armed the driver may still be setting the port up. When it fires the machine looks for input. */
+  readonly #settling: Timer;
   readonly #onReceiverReady: () => void;
   backend: CharBackend;
   readonly #byte = new Uint8Array(1);
@@ -85,6 +90,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       this.#timeoutPending = this.#received.length > 0;
       this.#update();
     });
+    this.#settling = options.timers.create(() => {});
   }
 
   reset(): void {
@@ -102,6 +108,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
     this.#thrEmptyPending = false;
     this.#timeoutPending = false;
     this.#timeout.disarm();
+    this.#settling.disarm();
     this.#update();
     this.#onReceiverReady();
   }
@@ -136,6 +143,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
    * still setting the port up would throw away what comes now.
    */
   get isListening(): boolean {
+    if (this.#settling.deadline !== Infinity) return false;
     if ((this.#ier & spec.IER_RDA) !== 0 || this.#lineStatusReads >= POLLING_READS) return true;
     return this.#lineStatusReads >= PATIENT_READS && this.#clock.now() - this.#pollingSinceNs >= PATIENT_NS;
   }
@@ -195,6 +203,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
         }
         // Enabling THRE while the transmitter is empty interrupts at once.
         if ((value & ~this.#ier & spec.IER_THRE) !== 0) this.#thrEmptyPending = true;
+        if ((value & ~this.#ier & spec.IER_RDA) !== 0) this.#settle();
         this.#ier = value & 0x0f;
         break;
       case spec.UART_IIR_FCR:
@@ -218,7 +227,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
   save(): UartState {
     return {
       kind: 'uart-16550',
-      version: 1,
+      version: 2,
       divisor: this.#divisor,
       ier: this.#ier,
       fcr: this.#fcr,
@@ -232,6 +241,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       thrEmptyPending: this.#thrEmptyPending,
       timeoutPending: this.#timeoutPending,
       timeoutNs: this.#timeout.save(),
+      settlingNs: this.#settling.save(),
       lineStatusReads: this.#lineStatusReads,
     };
   }
@@ -252,6 +262,7 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
     this.#timeoutPending = state.timeoutPending;
     this.#lineStatusReads = state.lineStatusReads;
     this.#pollingSinceNs = this.#clock.now();
+    this.#settling.restore(state.settlingNs);
     this.#timeout.restore(state.timeoutNs);
     this.#update();
   }
@@ -312,9 +323,14 @@ export class Uart16550 implements Device<UartState>, PioHandler, CharReceiver {
       this.#received = [];
       this.#timeoutPending = false;
       this.#timeout.disarm();
+      this.#settle();
       this.#onReceiverReady();
     }
     if (toggled || (value & spec.FCR_CLEAR_TX) !== 0) this.#thrEmptyPending = true;
+  }
+
+  #settle(): void {
+    this.#settling.arm(this.#clock.now() + SETTLING_NS);
   }
 
   /** Below the trigger level the bytes are announced after four characters of silence. */
