@@ -31,7 +31,6 @@ export const IOCTL = {
   INTERRUPT: 0x4004ae86,
   GET_MSRS: 0xc008ae88,
   SET_MSRS: 0x4008ae89,
-  SET_SIGNAL_MASK: 0x4004ae8b,
   NMI: 0xae9a,
   SET_GUEST_DEBUG: 0x4048ae9b,
   GET_LAPIC: 0x8400ae8e,

@@ -6,6 +6,7 @@ import * as K from './abi.js';
 import { openKvm } from './engine.js';
 import { OwedAnswer } from './exits.js';
 import { RUN } from './layout.js';
+import { createLeaseBuffer, Lease } from './lease.js';
 import { chooseEngine, type KvmCapabilities } from './probe.js';
 import { SliceTimer } from './slice-timer.js';
 import { EACCES, EBUSY, ENOENT, type System } from './system.js';
@@ -22,8 +23,8 @@ const system = (parts: Partial<System>): System => ({
   addressOf: unused,
   threadId: unused,
   kick: unused,
-  holdKickSignal: unused,
-  takeKick: unused,
+  admitKickSignal: unused,
+  poke: unused,
   createTimer: unused,
   setTimer: unused,
   deleteTimer: unused,
@@ -108,8 +109,9 @@ test('the slice timer is set only where it would fire too late', () => {
   const timer = new SliceTimer(
     system({
       createTimer: () => 3,
-      setTimer: (_id, ns) => {
+      setTimer: (_id, ns, periodNs) => {
         set.push(ns);
+        assert.equal(periodNs > 0, ns > 0, 'a kick that is lost is followed by another');
       },
     }),
     () => time,
@@ -122,8 +124,11 @@ test('the slice timer is set only where it would fire too late', () => {
   assert.deepEqual(set, [500_000, 50_000], 'a shorter slice');
   time += 60_000;
   timer.fired();
+  assert.equal(timer.arm(500_000.5), 500_000);
+  assert.deepEqual(set, [500_000, 50_000, 500_000.5]);
+  timer.disarm();
   timer.arm(500_000);
-  assert.deepEqual(set, [500_000, 50_000, 500_000]);
+  assert.deepEqual(set, [500_000, 50_000, 500_000.5, 0, 500_000], 'disarmed');
 });
 
 test('auto takes KVM where it is correct and native, and says why not elsewhere', () => {
@@ -150,4 +155,24 @@ test('auto takes KVM where it is correct and native, and says why not elsewhere'
     engine: 'dbt',
     reason: 'there is none',
   });
+});
+
+test('a kick ends the next KVM_RUN too, and touches no memory that has been given back', () => {
+  const done: string[] = [];
+  const lease = new Lease(
+    system({
+      poke: (address, value) => void done.push(`poke ${address} ${value}`),
+      kick: (thread) => void done.push(`kick ${thread}`),
+      unmap: () => void done.push('unmap'),
+    }),
+    createLeaseBuffer(),
+  );
+  lease.kick();
+  assert.deepEqual(done, [], 'there is nothing yet');
+  lease.mapped(0x7f0000001000n, 0x3000);
+  lease.thread = 17;
+  lease.kick();
+  lease.release();
+  lease.kick();
+  assert.deepEqual(done, [`poke ${0x7f0000001000n + BigInt(RUN.IMMEDIATE_EXIT)} 1`, 'kick 17', 'unmap']);
 });

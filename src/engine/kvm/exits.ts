@@ -8,9 +8,17 @@ import { RUN } from './layout.js';
 
 type Question = 'none' | 'pio' | 'mmio' | 'msr';
 
-/** Of EXIT.IO: direction u8, size u8 and port u16 in one word; a single access out, in the lower two bytes. */
+/** Of EXIT.IO: direction u8, size u8 and port u16 in one word; a byte out, in the lower two bytes. */
 const OUT_BYTE = K.IO_OUT | (1 << 8);
 const PORT_SHIFT = 16;
+
+/** A byte out is the commonest exit of all, and nothing is owed for it: undefined for all others. */
+export function byteOut(words: Uint32Array, bytes: Uint8Array): VmExit | undefined {
+  if (words[RUN.EXIT_REASON >> 2] !== K.EXIT.IO) return undefined;
+  const what = words[RUN.IO_DIRECTION >> 2];
+  if ((what & 0xffff) !== OUT_BYTE || words[RUN.IO_COUNT >> 2] !== 1) return undefined;
+  return { kind: 'pio-out', port: what >>> PORT_SHIFT, size: 1, value: bytes[words[RUN.IO_DATA_OFFSET >> 2]] };
+}
 
 export class OwedAnswer {
   private readonly view: DataView;
@@ -37,19 +45,6 @@ export class OwedAnswer {
 
   /** The exit KVM_RUN has returned with. */
   ask(reason: number): VmExit {
-    const { view } = this;
-    if (reason === K.EXIT.IO) {
-      const what = view.getUint32(RUN.IO_DIRECTION, true);
-      // A byte out is the commonest of all, and nothing is owed for it.
-      if ((what & 0xffff) === OUT_BYTE && view.getUint32(RUN.IO_COUNT, true) === 1) {
-        const value = view.getUint8(view.getUint32(RUN.IO_DATA_OFFSET, true));
-        return { kind: 'pio-out', port: what >>> PORT_SHIFT, size: 1, value };
-      }
-    }
-    return this.askAny(reason);
-  }
-
-  private askAny(reason: number): VmExit {
     const { view } = this;
     this.part = 0;
     switch (reason) {

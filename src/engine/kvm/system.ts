@@ -22,14 +22,14 @@ export interface System {
   threadId(): number;
   /** Sends `KICK_SIGNAL` to a thread of this process. */
   kick(threadId: number): void;
-  /** Holds the signal off in this thread except where KVM lets it in, and makes sure that it never ends the process. */
-  holdKickSignal(): void;
-  /** Takes a pending kick, if any. */
-  takeKick(): void;
+  /** Lets the signal into this thread, where it does nothing but end KVM_RUN. */
+  admitKickSignal(): void;
+  /** Writes one byte of this process's memory: what another thread has mapped. */
+  poke(address: bigint, value: number): void;
   /** A timer that kicks this thread. */
   createTimer(): number;
-  /** Once, after so many nanoseconds; 0: not at all. */
-  setTimer(timer: number, ns: number): void;
+  /** After so many nanoseconds, and then each `periodNs`; 0: not at all. */
+  setTimer(timer: number, ns: number, periodNs: number): void;
   deleteTimer(timer: number): void;
   /** Nanoseconds that this thread has run. */
   threadCpuTime(): number;

@@ -1,7 +1,7 @@
 // The vCPU against a KVM that is played here: what a host must not be trusted with, and what hosts are too fast to show.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { VmEntry } from '../engine.js';
+import type { VmEntry, VmExit } from '../engine.js';
 import * as K from './abi.js';
 import { InterruptPace } from './interrupt-pace.js';
 import { EVENTS, RUN, SREGS } from './layout.js';
@@ -14,7 +14,7 @@ const VECTOR = 0xec;
 const entry: VmEntry = { answer: 0n, vector: undefined, requestInterruptWindow: false, sliceNs: 1e6 };
 
 /** A vCPU whose KVM_RUN is `kvmRun`. */
-function played(kvmRun: (view: DataView) => number): KvmVcpu {
+function played(kvmRun: (view: DataView) => number, setTimer: System['setTimer'] = () => undefined): KvmVcpu {
   const unused = (): never => assert.fail('not expected here');
   const run = new ArrayBuffer(RUN_SIZE);
   const view = new DataView(run);
@@ -29,10 +29,10 @@ function played(kvmRun: (view: DataView) => number): KvmVcpu {
     addressOf: unused,
     threadId: unused,
     kick: unused,
-    holdKickSignal: () => undefined,
-    takeKick: () => undefined,
+    admitKickSignal: () => undefined,
+    poke: unused,
     createTimer: () => 1,
-    setTimer: () => undefined,
+    setTimer,
     deleteTimer: unused,
     threadCpuTime: unused,
   };
@@ -120,4 +120,48 @@ test('a guest that halts takes its next interrupt at once', () => {
   pace.windowOpened();
   cpuNs += 15e6;
   assert.equal(pace.isHeld, false);
+});
+
+test('an entry after a byte out looks at nothing that has not changed, and at all that has', () => {
+  const seen: string[] = [];
+  let next: () => number = () => -EINTR;
+  const vcpu = played(
+    (view) => {
+      seen.push(`run ${view.getUint8(RUN.REQUEST_INTERRUPT_WINDOW)} ${view.getBigUint64(RUN.DIRTY_REGS, true)}`);
+      view.setBigUint64(RUN.DIRTY_REGS, 0n, true);
+      view.setUint32(RUN.IO_DIRECTION, (0x3f8 << 16) | (1 << 8) | K.IO_OUT, true);
+      view.setUint32(RUN.IO_COUNT, 1, true);
+      view.setUint32(RUN.IO_DATA_OFFSET, 0x800, true);
+      view.setUint8(0x800, 0x41);
+      return next();
+    },
+    (_timer, ns) => void seen.push(`timer ${ns}`),
+  );
+  const run = (changes: Partial<VmEntry>, result: () => number): VmExit => {
+    next = result;
+    return vcpu.run({ ...entry, ...changes });
+  };
+  const out = (): number => exit(vcpu.view, K.EXIT.IO);
+  const byte = { kind: 'pio-out', port: 0x3f8, size: 1, value: 0x41 };
+  assert.deepEqual(run({}, out), byte);
+  assert.deepEqual(run({}, out), byte);
+  assert.deepEqual(run({ sliceNs: 1.5e6 }, out), byte);
+  assert.deepEqual(run({ sliceNs: 5e5 }, out), byte);
+  assert.deepEqual(run({ requestInterruptWindow: true }, out), byte);
+  assert.deepEqual(run({}, out), byte);
+  assert.deepEqual(run({ vector: VECTOR }, out), byte);
+  assert.deepEqual(seen, [
+    ...['timer 1000000', 'run 0 0', 'run 0 0', 'run 0 0', 'timer 500000', 'run 0 0'],
+    ...['run 1 0', 'run 0 0', `run 0 ${K.SYNC_EVENTS}`],
+  ]);
+  seen.length = 0;
+  // Other exits are answered, and one that a kick has brought clears its mark and arms the timer again.
+  assert.equal(run({}, () => exit(vcpu.view, K.EXIT.HLT)).kind, 'hlt');
+  assert.deepEqual(run({}, out), byte);
+  vcpu.view.setUint8(RUN.IMMEDIATE_EXIT, 1);
+  assert.equal(run({}, () => -EINTR).kind, 'preempted');
+  assert.equal(vcpu.view.getUint8(RUN.IMMEDIATE_EXIT), 0);
+  assert.deepEqual(run({}, out), byte);
+  assert.deepEqual(seen, ['run 0 0', 'timer 0', 'timer 1000000', 'run 0 0', 'run 0 0', 'timer 1000000', 'run 0 0']);
+  assert.deepEqual(vcpu.statistics()['KVM exits'], { IO: 9, HLT: 1, INTR: 1 });
 });

@@ -5,12 +5,12 @@
 import { TrapezeError } from '../../base/errors.js';
 import type { CpuState, SteppingVcpu, Vcpu, VmEntry, VmExit } from '../engine.js';
 import * as K from './abi.js';
-import { OwedAnswer } from './exits.js';
+import { byteOut, OwedAnswer } from './exits.js';
 import type { InterruptPace } from './interrupt-pace.js';
 import type { KvmLapic } from './lapic.js';
 import * as L from './layout.js';
 import * as R from './registers.js';
-import { SliceTimer } from './slice-timer.js';
+import { lasts, NEVER_NS, SliceTimer } from './slice-timer.js';
 import { SYSCALL_MSRS, type SyscallRepair } from './syscall-repair.js';
 import { EAGAIN, EINTR, type System } from './system.js';
 
@@ -47,8 +47,14 @@ export class KvmVcpu implements Vcpu {
   private readonly system: System;
   /** kvm_run. */
   readonly view: DataView;
+  private readonly words: Uint32Array;
+  private readonly bytes: Uint8Array;
   private readonly timer: SliceTimer;
   private readonly owed: OwedAnswer;
+  /** With slices for which a timer of so many nanoseconds lasts, the next entry is as the last one, which owed nothing. */
+  private plainNs = NEVER_NS;
+  /** Something may be owed. */
+  private asks = false;
   private readonly runKvm: () => number;
   private readonly virtualTicks: () => number;
   private readonly makeStepper: (() => SteppingVcpu) | undefined;
@@ -70,6 +76,8 @@ export class KvmVcpu implements Vcpu {
   private msrs: readonly number[] = K.STATE_MSRS;
   private readonly xsave = new Uint8Array(L.XSAVE_SIZE);
   private readonly exits = new Uint32Array(EXIT_KINDS);
+  /** Bytes out that are not counted there yet. */
+  private ioExits = 0;
   private stepped = 0;
 
   constructor(
@@ -83,15 +91,13 @@ export class KvmVcpu implements Vcpu {
     this.fd = fd;
     this.system = system;
     this.view = new DataView(run);
+    this.words = new Uint32Array(run);
+    this.bytes = new Uint8Array(run);
     this.virtualTicks = virtualTicks;
     this.makeStepper = makeStepper;
     this.owed = new OwedAnswer(this.view);
     this.runKvm = system.caller(fd, K.IOCTL.RUN);
-    system.holdKickSignal();
-    // KVM_RUN lets every signal in; a kick then ends it and stays pending.
-    const mask = new Uint8Array(12);
-    mask[0] = 8;
-    this.need(system.ioctlData(fd, K.IOCTL.SET_SIGNAL_MASK, mask), 'KVM_SET_SIGNAL_MASK');
+    system.admitKickSignal();
     this.timer = new SliceTimer(system, now);
   }
 
@@ -120,8 +126,39 @@ export class KvmVcpu implements Vcpu {
   }
 
   run(entry: VmEntry): VmExit {
-    if (this.stepping || this.owed.isOpen || entry.settle === true) {
+    if (this.isPlain(entry)) {
+      const result = this.runKvm();
+      const out = result < 0 ? undefined : byteOut(this.words, this.bytes);
+      if (out !== undefined) {
+        this.ioExits++;
+        return out;
+      }
+      const exit = this.left(result);
+      if (exit !== undefined) {
+        this.plainNs = NEVER_NS;
+        return exit;
+      }
+    }
+    return this.runAny(entry);
+  }
+
+  /** Nothing is to be done but KVM_RUN. Each line of code and data that is touched between two of them comes from far. */
+  private isPlain(entry: VmEntry): boolean {
+    return (
+      lasts(this.plainNs, entry.sliceNs) &&
+      entry.vector === undefined &&
+      !entry.requestInterruptWindow &&
+      entry.nmi !== true &&
+      entry.requestNmiWindow !== true &&
+      entry.settle !== true
+    );
+  }
+
+  private runAny(entry: VmEntry): VmExit {
+    this.plainNs = NEVER_NS;
+    if (this.asks || entry.settle === true) {
       const exit = this.answer(entry);
+      this.asks = exit !== undefined;
       if (exit !== undefined) return exit;
     }
     if (entry.requestNmiWindow === true && entry.nmi !== true) {
@@ -131,12 +168,13 @@ export class KvmVcpu implements Vcpu {
     if (entry.nmi === true) this.injectNmi();
     else if (entry.vector !== undefined) this.inject(entry.vector);
     this.requestWindow(entry.requestInterruptWindow);
-    this.timer.arm(Math.max(MIN_SLICE_NS, entry.sliceNs));
+    const armedNs = this.timer.arm(Math.max(MIN_SLICE_NS, entry.sliceNs));
     this.halted = false;
-    for (;;) {
-      const exit = this.enter();
-      if (exit !== undefined) return exit;
-    }
+    let exit = this.enter();
+    while (exit === undefined) exit = this.enter();
+    const isPlain = !this.asks && !this.windowWanted && !this.watchesNmi && this.pace === undefined;
+    if (isPlain && exit.kind === 'pio-out') this.plainNs = armedNs;
+    return exit;
   }
 
   private requestWindow(isWanted: boolean): void {
@@ -174,12 +212,19 @@ export class KvmVcpu implements Vcpu {
 
   /** One KVM_RUN. Undefined: go on. */
   private enter(): VmExit | undefined {
-    const result = this.runKvm();
+    return this.left(this.runKvm());
+  }
+
+  /** KVM_RUN has returned. */
+  private left(result: number): VmExit | undefined {
     this.loadedInterruptible = undefined;
     if (result < 0) return this.interrupted(result);
-    const reason = this.view.getUint32(L.RUN.EXIT_REASON, true);
-    this.exits[reason & (EXIT_KINDS - 1)]++;
+    const reason = this.words[L.RUN.EXIT_REASON >> 2];
+    this.countExit(reason);
     if (this.watchesNmi) this.lookAtNmi();
+    const out = byteOut(this.words, this.bytes);
+    if (out !== undefined) return out;
+    this.asks = true;
     if (reason === K.EXIT.IO) return this.owed.ask(reason);
     return reason === K.EXIT.MMIO ? this.unabsorbed(this.owed.ask(reason)) : this.exitFor(reason);
   }
@@ -195,7 +240,7 @@ export class KvmVcpu implements Vcpu {
   private interrupted(result: number): VmExit | undefined {
     if (result === -EAGAIN) return undefined;
     if (result !== -EINTR) throw refusesState(result);
-    this.system.takeKick();
+    this.view.setUint8(L.RUN.IMMEDIATE_EXIT, 0);
     this.timer.fired();
     this.countExit(K.EXIT.INTR);
     if (this.watchesNmi) this.lookAtNmi();
@@ -217,7 +262,7 @@ export class KvmVcpu implements Vcpu {
       case K.EXIT.HLT:
         this.halted = true;
         this.pace?.idle();
-        return { kind: 'hlt' };
+        return this.leaves({ kind: 'hlt' });
       case K.EXIT.IRQ_WINDOW_OPEN:
         return this.windowOpened();
       case K.EXIT.IOAPIC_EOI:
@@ -229,8 +274,14 @@ export class KvmVcpu implements Vcpu {
         return this.stepRefused();
       default:
         // Triple fault, a state the processor cannot enter, an event KVM could not deliver.
-        return { kind: 'shutdown' };
+        return this.leaves({ kind: 'shutdown' });
     }
+  }
+
+  /** After this exit the machine may let the thread sleep. */
+  private leaves(exit: VmExit): VmExit {
+    this.timer.disarm();
+    return exit;
   }
 
   /** Finishes the instruction whose answer has been given. */
@@ -244,7 +295,7 @@ export class KvmVcpu implements Vcpu {
       if (later !== undefined && later.kind !== 'preempted') exit = later;
     }
     this.fetchLittle();
-    return exit ?? PREEMPTED;
+    return this.leaves(exit ?? PREEMPTED);
   }
 
   /** What KVM writes into kvm_run with every exit: as little as can be, it takes its time. */
@@ -264,7 +315,9 @@ export class KvmVcpu implements Vcpu {
     if (result === -EINTR) return undefined;
     if (result < 0) throw refusesState(result);
     const reason = view.getUint32(L.RUN.EXIT_REASON, true);
-    return reason === K.EXIT.IO || reason === K.EXIT.MMIO ? this.unabsorbed(this.owed.ask(reason)) : undefined;
+    if (reason !== K.EXIT.IO && reason !== K.EXIT.MMIO) return undefined;
+    this.asks = true;
+    return this.unabsorbed(this.owed.ask(reason));
   }
 
   get apicBase(): bigint {
@@ -344,7 +397,7 @@ export class KvmVcpu implements Vcpu {
     const after = stepper.save();
     after.msrs.delete(K.MSR_TSC);
     this.loadChanges(after, this.refused);
-    return exit.kind === 'hlt' ? exit : undefined;
+    return exit.kind === 'hlt' ? this.leaves(exit) : undefined;
   }
 
   // ---- SYSCALL where the host does half of it ----
@@ -445,6 +498,7 @@ export class KvmVcpu implements Vcpu {
   /** An ioctl is slow: what is as KVM has it is not told again. */
   private loadChanges(state: CpuState, known: CpuState | undefined): void {
     const { view } = this;
+    this.plainNs = NEVER_NS;
     this.stepping = false;
     this.owed.forget();
     this.halted = state.halted;
@@ -523,6 +577,8 @@ export class KvmVcpu implements Vcpu {
 
   statistics(): Record<string, Record<string, number>> {
     const exits: Record<string, number> = {};
+    this.exits[K.EXIT.IO] += this.ioExits;
+    this.ioExits = 0;
     for (const [reason, count] of this.exits.entries()) {
       if (count > 0) exits[EXIT_NAMES.get(reason) ?? `reason ${reason}`] = count;
     }

@@ -8,7 +8,6 @@ import { KICK_SIGNAL, type System } from '../system.js';
 
 const SYS = {
   RT_SIGPROCMASK: 14,
-  RT_SIGTIMEDWAIT: 128,
   GETTID: 186,
   TIMER_CREATE: 222,
   TIMER_SETTIME: 223,
@@ -20,8 +19,8 @@ const SYS = {
 const O_RDWR_CLOEXEC = 0x80002;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
-const SIG_BLOCK = 0;
-/** A function of the C library that takes a number and does nothing: what a late kick runs. */
+const SIG_UNBLOCK = 1;
+/** A function of the C library that takes a number and does nothing: what a kick runs. */
 const NO_OPERATION = 'abs';
 const CLOCK_MONOTONIC = 1;
 const CLOCK_THREAD_CPUTIME_ID = 3;
@@ -40,8 +39,15 @@ interface Koffi {
   errno(): number;
 }
 
-/** The host's libc; throws TrapezeError with one sentence where there is none. */
+let loaded: System | undefined;
+
+/** The host's libc; throws TrapezeError with one sentence where there is none. One for all: V8 then knows whom it calls. */
 export function loadSystem(): System {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): System {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw unsupported(`the kvm engine needs Linux on x86-64, this is ${process.platform} on ${process.arch}`);
   }
@@ -65,6 +71,12 @@ function systemOf(koffi: Koffi): System {
     open: library.func('int open(const char *path, int flags)') as (path: string, flags: number) => number,
     close: library.func('int close(int fd)') as (fd: number) => number,
     ioctl: library.func('int ioctl(int fd, unsigned long request, uintptr_t argument)') as (
+      fd: number,
+      request: number,
+      argument: number,
+    ) => number,
+    // The same where everything fits, which is cheaper.
+    ioctlSmall: library.func('int ioctl(int fd, int request, int argument)') as (
       fd: number,
       request: number,
       argument: number,
@@ -114,16 +126,13 @@ function systemOf(koffi: Koffi): System {
       clock: number,
       time: Uint8Array,
     ) => Int,
-    wait: library.func('long syscall(long number, void *set, void *info, void *timeout, long size)') as (
-      number: number,
-      set: Uint8Array,
-      info: null,
-      timeout: Uint8Array,
+    memset: library.func('uintptr_t memset(uintptr_t at, int value, size_t size)') as (
+      at: bigint,
+      value: number,
       size: number,
     ) => Int,
   };
   const signalSet = new Uint8Array(new BigUint64Array([1n << BigInt(KICK_SIGNAL - 1)]).buffer);
-  const noTime = new Uint8Array(16);
   // struct itimerspec: period, then time, each of seconds and nanoseconds as u64: here as low and high halves.
   const time = new Uint32Array(8);
   const timeBytes = new Uint8Array(time.buffer);
@@ -137,7 +146,7 @@ function systemOf(koffi: Koffi): System {
     close: (fd) => void f.close(fd),
     ioctl: (fd, request, argument) => answer(f.ioctl(fd, request, argument)),
     caller(fd, request) {
-      const { ioctl } = f;
+      const ioctl = f.ioctlSmall;
       return () => {
         const value = ioctl(fd, request, 0);
         return value < 0 ? -koffi.errno() : value;
@@ -153,12 +162,12 @@ function systemOf(koffi: Koffi): System {
     addressOf: (bytes) => koffi.address(bytes),
     threadId: () => Number(f.call(SYS.GETTID, 0, 0, 0, 0)),
     kick: (threadId) => void f.call(SYS.TGKILL, process.pid, threadId, KICK_SIGNAL, 0),
-    holdKickSignal() {
-      // Ignoring the signal would do as well, but setting that throws away what is pending for other threads.
+    admitKickSignal() {
+      // A signal that is ignored ends no system call. What signal() sets goes on with most others by itself; KVM_RUN always ends.
       f.signal(KICK_SIGNAL, f.dlsym(0, NO_OPERATION));
-      f.callPointers(SYS.RT_SIGPROCMASK, SIG_BLOCK, signalSet, null, SIGSET_SIZE);
+      f.callPointers(SYS.RT_SIGPROCMASK, SIG_UNBLOCK, signalSet, null, SIGSET_SIZE);
     },
-    takeKick: () => void f.wait(SYS.RT_SIGTIMEDWAIT, signalSet, null, noTime, SIGSET_SIZE),
+    poke: (address, value) => void f.memset(address, value, 1),
     createTimer() {
       // struct sigevent: value u64, signal i32, kind i32, thread i32.
       const event = new Int32Array(16);
@@ -176,7 +185,9 @@ function systemOf(koffi: Koffi): System {
       if (Number(done) < 0) throw unsupported(`timer_create failed with error ${koffi.errno()}`);
       return id[0];
     },
-    setTimer(timer, ns) {
+    setTimer(timer, ns, periodNs) {
+      time[0] = Math.floor(periodNs / 1e9);
+      time[2] = Math.floor(periodNs % 1e9);
       time[4] = Math.floor(ns / 1e9);
       time[6] = Math.floor(ns % 1e9);
       f.setTimer(SYS.TIMER_SETTIME, timer, 0, timeBytes, null);
