@@ -11,15 +11,25 @@ export interface CompilerWorkerData {
   readonly port: MessagePort;
 }
 
-/** What was made for an answer is garbage when it is sent. V8 would let more of it gather than the thread needs. */
-const GARBAGE_BYTES = 2 << 20;
+/**
+ * What was made for an answer is garbage when it is sent. V8 would let more of it gather than the thread needs. Most of it dies in
+ * the young generation; more than that is collected in steps, and all when nothing is asked for a moment.
+ */
+const GARBAGE_BYTES = 6 << 20;
+const IDLE_MS = 100;
 
-let limit = getHeapStatistics().used_heap_size + GARBAGE_BYTES;
+let kept = getHeapStatistics().used_heap_size;
+let idle: NodeJS.Timeout | undefined;
+
+function collect(): void {
+  collectGarbage();
+  kept = getHeapStatistics().used_heap_size;
+}
 
 function tidy(): void {
-  if (getHeapStatistics().used_heap_size < limit) return;
-  collectGarbage();
-  limit = getHeapStatistics().used_heap_size + GARBAGE_BYTES;
+  if (getHeapStatistics().used_heap_size - kept > GARBAGE_BYTES) collect();
+  idle ??= setTimeout(collect, IDLE_MS).unref();
+  idle.refresh();
 }
 
 const { memory, answers, port } = workerData as CompilerWorkerData;

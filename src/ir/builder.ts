@@ -44,10 +44,34 @@ const comparisons = new Set(['eq', 'ne', 'lt_u', 'lt_s', 'gt_u', 'gt_s', 'le_u',
 /** x op 0 is x. */
 const rightIdentityZero = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shr_u', 'shr_s', 'rotl', 'rotr']);
 
+interface Binary {
+  readonly i32: string;
+  readonly i64: string;
+  readonly fold: Fold;
+  readonly compares: boolean;
+  readonly keepsWithZero: boolean;
+}
+/** By name, so that no name is put together where it is used. */
+const binaries: Record<string, Binary> = Object.fromEntries(
+  Object.entries(folds).map(([name, fold]) => [
+    name,
+    {
+      i32: `i32.${name}`,
+      i64: `i64.${name}`,
+      fold,
+      compares: comparisons.has(name),
+      keepsWithZero: rightIdentityZero.has(name),
+    },
+  ]),
+);
+
 /** Value of a constant, zero-extended. */
 export function constOf(v: Value): bigint {
   return v.type === 'i64' ? unsigned(v.big, 64) : BigInt(v.imm >>> 0);
 }
+
+const isZero = (v: Value): boolean => (v.type === 'i64' ? v.big === 0n : v.imm === 0);
+const isAllOnes = (v: Value): boolean => (v.type === 'i64' ? v.big === -1n : v.imm === -1);
 
 export class Builder {
   statements: Statement[] = [];
@@ -61,12 +85,13 @@ export class Builder {
 
   i64(n: bigint | number): Value {
     const v = new Value('const', 'i64');
-    v.big = signed(BigInt(n), 64);
+    v.big = typeof n === 'number' && Number.isSafeInteger(n) ? BigInt(n) : signed(BigInt(n), 64);
     return v;
   }
 
   /** Constant of the type that holds `size` bytes: i32 up to 4, i64 for 8. */
   constant(size: number, n: bigint | number): Value {
+    if (size <= 4 && typeof n === 'number') return this.i32(size === 4 ? n : n & ((1 << (size * 8)) - 1));
     const big = unsigned(BigInt(n), size * 8);
     return size === 8 ? this.i64(big) : this.i32(Number(big) | 0);
   }
@@ -80,24 +105,25 @@ export class Builder {
   // ---- integer operations ----
   private binary(name: string, a: Value, b: Value): Value {
     const type = a.type;
-    if (a.type !== b.type) throw new TypeError(`${name} of ${a.type} and ${b.type}`);
-    const bits = type === 'i64' ? 64 : 32;
-    const compares = comparisons.has(name);
-    if (a.isConst && b.isConst) {
-      const r = (folds[name] as Fold)(constOf(a), constOf(b), bits);
-      return compares || type === 'i32' ? this.i32(Number(BigInt.asIntN(32, r))) : this.i64(r);
-    }
-    if (b.isConst && rightIdentityZero.has(name) && constOf(b) === 0n) return a;
-    if (a.isConst && name === 'add' && constOf(a) === 0n) return b;
-    if (b.isConst && name === 'and') {
-      if (constOf(b) === 0n) return b;
-      if (constOf(b) === unsigned(-1n, bits)) return a;
-    }
-    // (x + c1) + c2
-    if (name === 'add' && b.isConst && a.op === `${type}.add` && a.b?.isConst && a.a) {
-      return this.binary('add', a.a, this.binary('add', a.b, b));
-    }
-    return new Value(`${type}.${name}`, compares ? 'i32' : type, a, b);
+    if (type !== b.type) throw new TypeError(`${name} of ${a.type} and ${b.type}`);
+    const binary = binaries[name] as Binary;
+    const op = type === 'i64' ? binary.i64 : binary.i32;
+    if (b.isConst) {
+      if (a.isConst) {
+        const r = binary.fold(constOf(a), constOf(b), type === 'i64' ? 64 : 32);
+        return binary.compares || type === 'i32' ? this.i32(Number(BigInt.asIntN(32, r))) : this.i64(r);
+      }
+      if (isZero(b)) {
+        if (binary.keepsWithZero) return a;
+        if (name === 'and') return b;
+      }
+      if (name === 'and' && isAllOnes(b)) return a;
+      // (x + c1) + c2
+      if (name === 'add' && a.op === op && a.b?.isConst && a.a) {
+        return this.binary('add', a.a, this.binary('add', a.b, b));
+      }
+    } else if (a.isConst && name === 'add' && isZero(a)) return b;
+    return new Value(op, binary.compares ? 'i32' : type, a, b);
   }
 
   add(a: Value, b: Value): Value {
@@ -180,8 +206,8 @@ export class Builder {
     return this.binary('ge_s', a, b);
   }
   eqz(a: Value): Value {
-    if (a.isConst) return this.i32(constOf(a) === 0n ? 1 : 0);
-    return new Value(`${a.type}.eqz`, 'i32', a);
+    if (a.isConst) return this.i32(isZero(a) ? 1 : 0);
+    return new Value(a.type === 'i64' ? 'i64.eqz' : 'i32.eqz', 'i32', a);
   }
 
   /** WebAssembly operation of one operand by its full name, such as `i64.clz`, `f64.sqrt`, `i8x16.abs`. */
@@ -231,7 +257,7 @@ export class Builder {
   truncate(a: Value, size: number): Value {
     if (size >= 8 || (size === 4 && a.type === 'i32')) return a;
     if (a.type === 'i64' && size === 4) return this.zext64(this.wrap(a));
-    return this.and(a, this.constant(a.type === 'i64' ? 8 : 4, (1n << BigInt(size * 8)) - 1n));
+    return this.and(a, this.constant(a.type === 'i64' ? 8 : 4, size === 4 ? 0xffffffff : (1 << (size * 8)) - 1));
   }
   /** Sign-extends the low `size` bytes within the value's own type. */
   signExtend(a: Value, size: number): Value {
@@ -283,7 +309,7 @@ export class Builder {
 
   /** Computes `v` at this point of the order of effects. */
   now(v: Value): Value {
-    const last = this.statements.at(-1);
+    const last = this.statements[this.statements.length - 1];
     if (last?.kind === 'eval' && last.value === v) return v;
     v.uses++;
     this.push({ kind: 'eval', value: v });

@@ -22,6 +22,10 @@ export class ByteWriter {
 
   /** Unsigned LEB128 of a u32. */
   u32(v: number): void {
+    if (v >= 0 && v < 128) {
+      this.u8(v);
+      return;
+    }
     let rest = v >>> 0;
     while (rest > 127) {
       this.u8((rest & 127) | 128);
@@ -32,6 +36,10 @@ export class ByteWriter {
 
   /** Signed LEB128 of an i32. */
   s32(v: number): void {
+    if (v >= -64 && v < 64) {
+      this.u8(v & 127);
+      return;
+    }
     let rest = v | 0;
     for (;;) {
       const byte = rest & 127;
@@ -76,9 +84,17 @@ export class ByteWriter {
   }
 
   name(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    this.u32(bytes.length);
-    this.append(bytes);
+    this.u32(text.length);
+    for (let n = 0; n < text.length; n++) {
+      const code = text.charCodeAt(n);
+      if (code > 127) throw new RangeError(`name ${text} is not ASCII`);
+      this.u8(code);
+    }
+  }
+
+  /** Begins again, with the room it has. */
+  clear(): void {
+    this.length = 0;
   }
 
   finish(): Uint8Array<ArrayBuffer> {

@@ -13,12 +13,14 @@ const ACCESS: Record<'i32' | 'i64', Record<number, readonly [number, number]>> =
   i64: { 1: [0x31, 0x3c], 2: [0x33, 0x3d], 4: [0x35, 0x3e], 8: [MEMORY.i64.load, MEMORY.i64.store] },
 };
 
+export type FreeLocals = Record<WasmType, number[]>;
+
 export class Emitter {
-  readonly code = new ByteWriter(512);
+  readonly code = new ByteWriter(2048);
   private readonly hints: BranchHint[] = [];
   private readonly parameters: readonly WasmType[];
   private readonly locals: WasmType[] = [];
-  private free: Record<WasmType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  private free: FreeLocals = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   /** Blocks open around the current point: the depth of a branch is the difference. */
   depth = 0;
 
@@ -37,13 +39,14 @@ export class Emitter {
   release(local: number, type: WasmType): void {
     this.free[type].push(local);
   }
-  /** Locals that nobody holds: what one arm of a branch allots and releases does not concern the other. */
-  get freeLocals(): Readonly<Record<WasmType, readonly number[]>> {
+  /** Locals that nobody holds: what one arm of a branch allots and releases does not concern the other. A copy. */
+  get freeLocals(): FreeLocals {
     const { i32, i64, f32, f64, v128 } = this.free;
-    return { i32: [...i32], i64: [...i64], f32: [...f32], f64: [...f64], v128: [...v128] };
+    return { i32: i32.slice(), i64: i64.slice(), f32: f32.slice(), f64: f64.slice(), v128: v128.slice() };
   }
-  set freeLocals({ i32, i64, f32, f64, v128 }: Readonly<Record<WasmType, readonly number[]>>) {
-    this.free = { i32: [...i32], i64: [...i64], f32: [...f32], f64: [...f64], v128: [...v128] };
+  /** Takes the copy over. */
+  set freeLocals(copy: FreeLocals) {
+    this.free = copy;
   }
 
   // ---- instructions ----
@@ -66,6 +69,11 @@ export class Emitter {
   i64(n: bigint): void {
     this.code.u8(0x42);
     this.code.s64(n);
+  }
+  /** An i64 constant that fits an i32. */
+  i64Small(n: number): void {
+    this.code.u8(0x42);
+    this.code.s32(n);
   }
   v128(bytes: Uint8Array): void {
     this.code.u8(0xfd);

@@ -109,11 +109,13 @@ export class ModuleBuilder {
   }
 
   finish(): Uint8Array<ArrayBuffer> {
-    const out = new ByteWriter(4096);
+    const length = this.functions.reduce((sum, { code }) => sum + code.length, 0);
+    const out = new ByteWriter(length * 2 + 4096);
     for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.u8(byte);
+    const w = new ByteWriter(length + 4096);
     const section = (id: number, count: number, write: (w: ByteWriter) => void): void => {
       if (count === 0) return;
-      const w = new ByteWriter(4096);
+      w.clear();
       w.u32(count);
       write(w);
       out.u8(id);
@@ -149,23 +151,26 @@ export class ModuleBuilder {
         for (const f of functions) w.u32(f);
       }
     });
-    const bodies = this.functions.map(({ locals, code }) => {
-      const body = new ByteWriter(code.length + 32);
-      body.u32(locals.length);
+    const heads = this.functions.map(({ locals }) => {
+      const head = new ByteWriter(64);
+      head.u32(locals.length);
       for (const { count, type } of locals) {
-        body.u32(count);
-        body.u8(VALUE_TYPE[type]);
+        head.u32(count);
+        head.u8(VALUE_TYPE[type]);
       }
-      const start = body.length;
-      body.append(code.bytes, code.length);
-      return { body, start };
+      return head;
     });
     this.hintSection(
       out,
-      bodies.map(({ start }) => start),
+      heads.map((head) => head.length),
     );
-    section(SECTION.code, bodies.length, (w) => {
-      for (const { body } of bodies) w.sized(body);
+    section(SECTION.code, heads.length, (w) => {
+      for (const [n, head] of heads.entries()) {
+        const { code } = this.functions[n] as FunctionBody;
+        w.u32(head.length + code.length);
+        w.append(head.bytes, head.length);
+        w.append(code.bytes, code.length);
+      }
     });
     if (this.names.length > 0) this.nameSection(out);
     return out.finish();

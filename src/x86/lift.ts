@@ -170,16 +170,18 @@ export abstract class Lift extends Builder {
   offset(op: MemoryOperand): Value {
     return this.effectiveAddress(op);
   }
-  private readonly linears = new Map<
-    MemoryOperand,
-    { readonly linear: Value; readonly offset: Value; access: Access }
-  >();
+  private readonly linears: {
+    readonly op: MemoryOperand;
+    readonly linear: Value;
+    readonly offset: Value;
+    access: Access;
+  }[] = [];
   /**
    * Linear address: segment base added, limit and type checked where the segments are not flat. i64. Computed once per
    * operand.
    */
   linear(op: MemoryOperand, access: Access = 'read'): Value {
-    const known = this.linears.get(op);
+    const known = this.linears.find((l) => l.op === op);
     if (known !== undefined) {
       if (access === 'write' && known.access === 'read') this.checkWritable(op, known.offset, op.size);
       known.access = access;
@@ -189,7 +191,7 @@ export abstract class Lift extends Builder {
     if (this.isChecked(op) && !offset.isConst) this.now(offset);
     const linear = this.linearOf(op, offset, op.size, access);
     if (!linear.isConst) this.now(linear);
-    this.linears.set(op, { linear, offset, access });
+    this.linears.push({ op, linear, offset, access });
     return linear;
   }
   /** Linear address of `offset` (i64) in the segment of `op`, for accesses beside the operand itself. */

@@ -35,10 +35,14 @@ export function analyse(graph: FlowGraph, labelled: readonly number[]): FlowStru
 /** Undefined after finding (and dropping) irreducible edges. */
 function attempt(graph: FlowGraph, dropped: Set<number>, labelled: readonly number[]): FlowStructure | undefined {
   const count = graph.successors.length;
-  const successors = graph.successors.map((list, from) => list.filter((to) => !dropped.has(from * count + to)));
+  const successors =
+    dropped.size === 0
+      ? graph.successors
+      : graph.successors.map((list, from) => list.filter((to) => !dropped.has(from * count + to)));
   const reversePostorder = postorder(successors).reverse();
   const order = new Array<number>(count).fill(-1);
-  for (const [position, node] of reversePostorder.entries()) order[node] = position;
+  for (let position = 0; position < reversePostorder.length; position++)
+    order[reversePostorder[position] as number] = position;
   const predecessors: number[][] = Array.from({ length: count }, () => []);
   for (const from of reversePostorder)
     for (const to of successors[from] as number[]) (predecessors[to] as number[]).push(from);
@@ -48,7 +52,9 @@ function attempt(graph: FlowGraph, dropped: Set<number>, labelled: readonly numb
   const before = dropped.size;
   for (const node of reversePostorder) {
     let forward = 0;
-    for (const from of predecessors[node] as number[]) {
+    const into = predecessors[node] as number[];
+    for (let n = 0; n < into.length; n++) {
+      const from = into[n] as number;
       if ((order[from] as number) < (order[node] as number)) forward++;
       else if (dominates(node, from, idom, order)) isLoopHeader[node] = true;
       else dropped.add(from * count + node);
@@ -100,10 +106,13 @@ function dominators(
   };
   for (let changed = true; changed; ) {
     changed = false;
-    for (const node of reversePostorder) {
+    for (let position = 0; position < reversePostorder.length; position++) {
+      const node = reversePostorder[position] as number;
       if (node === 0) continue;
       let best = -1;
-      for (const from of predecessors[node] as readonly number[]) {
+      const into = predecessors[node] as readonly number[];
+      for (let n = 0; n < into.length; n++) {
+        const from = into[n] as number;
         if (idom[from] === -1) continue;
         best = best === -1 ? from : meet(best, from);
       }

@@ -43,7 +43,15 @@ export function declareMemory(module: ModuleBuilder): void {
 
 /** Numbers of runtime functions in a module, imported where they are first asked for. */
 export function importedFunctions(module: ModuleBuilder): FunctionIndex {
-  return (name) => module.importFunction('rt', name, signatureOf(name));
+  const known = new Map<string, number>();
+  return (name) => {
+    let index = known.get(name);
+    if (index === undefined) {
+      index = module.importFunction('rt', name, signatureOf(name));
+      known.set(name, index);
+    }
+    return index;
+  };
 }
 
 export class RuntimeImports {

@@ -149,11 +149,14 @@ export abstract class Lowering {
 
   /** A pure value nobody wants: its operands lose a use. */
   private abandon(v: Value): void {
-    for (const part of [v.a, v.b, v.c, ...(v.args ?? [])]) {
-      if (part === undefined) continue;
-      this.discard(part);
-      if (part.uses === 0 && part.local === -1 && part.op !== 'const') this.abandon(part);
-    }
+    if (v.a !== undefined) this.abandonPart(v.a);
+    if (v.b !== undefined) this.abandonPart(v.b);
+    if (v.c !== undefined) this.abandonPart(v.c);
+    if (v.args !== undefined) for (const part of v.args) this.abandonPart(part);
+  }
+  private abandonPart(part: Value): void {
+    this.discard(part);
+    if (part.uses === 0 && part.local === -1 && part.op !== 'const') this.abandon(part);
   }
 
   /** Leaves the value on the stack (or, for an alias of a register, sets `local` to -2). */
@@ -252,7 +255,7 @@ export abstract class Lowering {
     const delta = e.allocate('i64');
     this.value(address);
     e.tee(at);
-    e.i64(8n);
+    e.i64Small(8);
     e.op('i64.shr_u');
     e.op('i32.wrap_i64');
     e.i32(SLOT_MASK);
@@ -274,7 +277,7 @@ export abstract class Lowering {
   protected ifHit({ delta, host }: Lookup, size: number, result: WasmType | undefined): void {
     const e = this.emit;
     e.get(delta);
-    e.i64(BigInt(4097 - size));
+    e.i64Small(4097 - size);
     e.op('i64.lt_u');
     e.if(result, true);
     e.get(delta);
@@ -286,7 +289,7 @@ export abstract class Lowering {
     const e = this.emit;
     e.get(address);
     if (shift === 0) return;
-    e.i64(BigInt(shift));
+    e.i64Small(shift);
     e.op('i64.add');
   }
   protected releaseLookup(l: Lookup): void {

@@ -3,6 +3,7 @@
  * guest memory and writes only to the room it was given, so it may run in a thread of its own.
  */
 import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
+import type { Statement } from '../../ir/value.js';
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
@@ -143,13 +144,15 @@ export class RegionCompiler {
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
     const lifted = region.blocks.map((b) => liftBlock(b, region.key));
     const flow = flowOf(region, lifted);
-    const slots = new Map<string, number>();
+    const slots = { near: new Map(), other: new Map(), far: new Map(), indirect: new Map() };
+    let isFull = false;
     const slot: LinkSlot = (kind, offset) => {
-      const name = `${kind} ${offset}`;
-      let at = slots.get(name);
+      const ofKind: Map<number, number> = slots[kind];
+      let at = ofKind.get(offset);
       if (at === undefined) {
         at = this.allocate(LINK_SIZE * (kind === 'indirect' ? 2 : 1));
-        slots.set(name, at);
+        isFull ||= at === 0;
+        ofKind.set(offset, at);
       }
       return at;
     };
@@ -159,7 +162,7 @@ export class RegionCompiler {
     const lowering = new RegionLowering(functions, type, region, flow, slot, table);
     const body = lowering.lower();
     kept.lowering = lowering;
-    if ([...slots.values()].includes(0)) return undefined;
+    if (isFull) return undefined;
     const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
     return { region, lifted, body, entries };
   }
@@ -208,12 +211,15 @@ function describe({ region, hot }: Plan, { lifted, entries }: Lowered): Translat
 }
 
 export function liftBlock(b: RegionBlock, key: number): LiftedBlock {
-  const full = b.insns.map((i) => liftInsn(i, key));
+  const insns = b.insns.map((i) => liftInsn(i, key));
   const kept = dropDeadFlags(
-    full.map((i) => i.statements),
+    insns.map((i) => i.statements),
     isPure,
   );
-  const insns = full.map((i, n) => ({ ...i, statements: kept[n] ?? i.statements }));
+  for (let n = 0; n < insns.length; n++) {
+    const insn = insns[n] as LiftedInsn;
+    if (kept[n] !== insn.statements) insns[n] = { ...insn, statements: kept[n] as readonly Statement[] };
+  }
   return { offset: b.offset, end: b.end, count: insns.length, insns };
 }
 /** A routine that neither reads nor writes what a definition sees. */

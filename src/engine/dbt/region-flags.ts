@@ -23,28 +23,48 @@ export abstract class RegionFlags extends RegionMemory {
   private readonly words = WORDS.map(() => this.emit.allocate('i64'));
 
   protected override recordFlags({ flags }: Statement & { kind: 'flags' }): void {
-    const values = partsOf(flags);
-    for (const v of values) this.pin(v);
+    const { dst, src, src2, x } = flags;
+    this.pin(dst);
+    if (src !== undefined) this.pin(src);
+    if (src2 !== undefined) this.pin(src2);
+    if (x !== undefined) this.pin(x);
     // A register alias would change under the record.
-    for (const v of values) if (v.local === -2) this.settleAliases(v.imm);
+    this.settle(dst);
+    if (src !== undefined) this.settle(src);
+    if (src2 !== undefined) this.settle(src2);
+    if (x !== undefined) this.settle(x);
     this.dropFlags('memory');
     this.flags = flags;
   }
+  private settle(v: Value): void {
+    if (v.local === -2) this.settleAliases(v.imm);
+  }
   protected override setFlags(value: Value): void {
     this.pin(value);
-    if (value.local === -2) this.settleAliases(value.imm);
+    this.settle(value);
     this.dropFlags('memory');
     this.flags = { kind: S.CC_FLAGS, size: 1, dst: value, src: value, src2: undefined, x: undefined };
     value.uses++;
   }
   /** Forgets the record; the flags are in `place` now, or nobody wants them. */
   protected dropFlags(place: FlagsPlace): void {
-    if (typeof this.flags === 'object') for (const v of partsOf(this.flags)) this.discard(v);
+    const { flags } = this;
+    if (typeof flags === 'object') {
+      this.discard(flags.dst);
+      if (flags.src !== undefined) this.discard(flags.src);
+      if (flags.src2 !== undefined) this.discard(flags.src2);
+      if (flags.x !== undefined) this.discard(flags.x);
+    }
     this.flags = place;
   }
   /** Both arms of a branch inherit the flags: their values must outlive either. */
   protected keepFlags(): void {
-    if (typeof this.flags === 'object') for (const v of partsOf(this.flags)) v.uses += NEVER_RELEASED;
+    const { flags } = this;
+    if (typeof flags !== 'object') return;
+    flags.dst.uses += NEVER_RELEASED;
+    if (flags.src !== undefined) flags.src.uses += NEVER_RELEASED;
+    if (flags.src2 !== undefined) flags.src2.uses += NEVER_RELEASED;
+    if (flags.x !== undefined) flags.x.uses += NEVER_RELEASED;
   }
 
   /** Writes the flags to memory, without forgetting what is known. */
@@ -54,11 +74,11 @@ export abstract class RegionFlags extends RegionMemory {
     e.i32(0);
     this.pushOperation();
     e.store('i32', 4, S.CPU_BASE + S.CC_OP);
-    for (const [n, offset] of WORDS.entries()) {
-      if (typeof this.flags === 'object' && wordsOf(this.flags)[n] === undefined) continue;
+    for (let n = 0; n < WORDS.length; n++) {
+      if (typeof this.flags === 'object' && wordOf(this.flags, n) === undefined) continue;
       e.i32(0);
       this.pushWord(n);
-      e.store('i64', 8, S.CPU_BASE + offset);
+      e.store('i64', 8, S.CPU_BASE + (WORDS[n] as number));
     }
   }
   /** The same, on the path that goes on: they are in memory from now on. */
@@ -76,10 +96,10 @@ export abstract class RegionFlags extends RegionMemory {
     const e = this.emit;
     this.pushOperation();
     e.set(this.operation);
-    for (const [n, local] of this.words.entries()) {
-      if (typeof this.flags === 'object' && wordsOf(this.flags)[n] === undefined) continue;
+    for (let n = 0; n < WORDS.length; n++) {
+      if (typeof this.flags === 'object' && wordOf(this.flags, n) === undefined) continue;
       this.pushWord(n);
-      e.set(local);
+      e.set(this.words[n] as number);
     }
   }
 
@@ -98,8 +118,8 @@ export abstract class RegionFlags extends RegionMemory {
       e.i32(0);
       e.load('i64', 8, S.CPU_BASE + (WORDS[n] as number));
     } else {
-      const v = wordsOf(this.flags)[n];
-      if (v === undefined) e.i64(0n);
+      const v = wordOf(this.flags, n);
+      if (v === undefined) e.i64Small(0);
       else {
         this.peek(v);
         if (v.type === 'i32') e.op('i64.extend_i32_u');
@@ -130,7 +150,7 @@ export abstract class RegionFlags extends RegionMemory {
       return;
     }
     this.pushOperation();
-    for (const n of WORDS.keys()) this.pushWord(n);
+    for (let n = 0; n < WORDS.length; n++) this.pushWord(n);
     e.call(this.functions('evaluateCondition'));
   }
   /** CF in a loop counted by DEC or INC: they carry it along in the record's source. */
@@ -155,7 +175,7 @@ export abstract class RegionFlags extends RegionMemory {
       return;
     }
     this.pushOperation();
-    for (const n of WORDS.keys()) this.pushWord(n);
+    for (let n = 0; n < WORDS.length; n++) this.pushWord(n);
     e.call(this.functions('evaluateFlags'));
   }
 }
@@ -163,9 +183,6 @@ export abstract class RegionFlags extends RegionMemory {
 function operationOf({ kind, size }: FlagsRecord): number {
   return kind * 4 + (kind === S.CC_FLAGS ? 0 : Math.log2(size));
 }
-function wordsOf({ dst, src, src2 }: FlagsRecord): readonly (Value | undefined)[] {
-  return [dst, src, src2];
-}
-function partsOf(flags: FlagsRecord): Value[] {
-  return [flags.dst, flags.src, flags.src2, flags.x].filter((v): v is Value => v !== undefined);
+function wordOf({ dst, src, src2 }: FlagsRecord, n: number): Value | undefined {
+  return n === 0 ? dst : n === 1 ? src : src2;
 }

@@ -10,10 +10,10 @@
  *
  * so that every graph can be written with WebAssembly's blocks and loops: only the dispatch node loops irregularly.
  */
-import type { Value } from '../../ir/value.js';
+import type { Statement, Value } from '../../ir/value.js';
 import { analyse, type FlowGraph, type FlowStructure } from './control-flow.js';
 import type { Region, RegionBlock } from './region-former.js';
-import { type LiftedBlock, registersOf } from './region-registers.js';
+import { type LiftedBlock, type LiftedInsn, registersOf } from './region-registers.js';
 
 export type FlowNode =
   | { readonly kind: 'dispatch' }
@@ -114,10 +114,11 @@ function loopsOf(
   hasDispatch: boolean,
 ): (RegisterLoop | undefined)[] {
   const predecessors: number[][] = nodes.map(() => []);
-  for (const [from, list] of successors.entries()) for (const to of list) (predecessors[to] as number[]).push(from);
+  for (let from = 0; from < successors.length; from++)
+    for (const to of successors[from] as readonly number[]) (predecessors[to] as number[]).push(from);
   const bodies: Set<number>[] = [];
-  for (const [from, list] of successors.entries()) {
-    for (const header of list) {
+  for (let from = 0; from < successors.length; from++) {
+    for (const header of successors[from] as readonly number[]) {
       if ((order[header] as number) > (order[from] as number) || (hasDispatch && header === 0)) continue;
       const body = new Set([header]);
       const work = [from];
@@ -162,8 +163,10 @@ function joined(sets: readonly Set<number>[]): Set<number>[] {
 
 /** True where the block writes the status flags before it reads them or can leave. */
 function overwritesFlags({ insns }: LiftedBlock): boolean {
-  for (const { statements } of insns) {
-    for (const s of statements) {
+  for (let n = 0; n < insns.length; n++) {
+    const { statements } = insns[n] as LiftedInsn;
+    for (let m = 0; m < statements.length; m++) {
+      const s = statements[m] as Statement;
       if (s.kind === 'flags' || s.kind === 'setflags') return true;
       if (s.kind === 'eval' ? seesFlags(s.value) : s.kind !== 'set' && s.kind !== 'setstate') return false;
       if (s.kind === 'set' && seesFlags(s.value)) return false;
@@ -175,6 +178,9 @@ function overwritesFlags({ insns }: LiftedBlock): boolean {
 /** Reads the flags, or may leave with them. */
 function seesFlags(v: Value): boolean {
   if (SEES_FLAGS.has(v.op)) return true;
-  return [v.a, v.b, v.c, ...(v.args ?? [])].some((part) => part !== undefined && seesFlags(part));
+  if (v.a !== undefined && seesFlags(v.a)) return true;
+  if (v.b !== undefined && seesFlags(v.b)) return true;
+  if (v.c !== undefined && seesFlags(v.c)) return true;
+  return v.args?.some(seesFlags) ?? false;
 }
 const SEES_FLAGS: ReadonlySet<string> = new Set(['cond', 'flagsword', 'load', 'loadrmw', 'call']);

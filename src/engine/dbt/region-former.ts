@@ -58,6 +58,7 @@ export class PageCode {
   private readonly codeSize: CodeSize;
   private readonly heats = new Map<number, number>();
   private readonly decoded = new Map<number, Insn | undefined>();
+  private readonly blocks = new Map<number, RegionBlock>();
 
   /** `heat`: page offsets and how often the block there was entered, by turns. */
   constructor(page: number, key: number, bytes: Uint8Array, heat: readonly number[]) {
@@ -78,6 +79,15 @@ export class PageCode {
     }
     return insn;
   }
+  /** The block at an offset up to its own end. */
+  block(offset: number): RegionBlock {
+    let block = this.blocks.get(offset);
+    if (block === undefined) {
+      block = cut(this, offset, NOWHERE);
+      this.blocks.set(offset, block);
+    }
+    return block;
+  }
   /** Times the block at an offset was entered before it was translated; 0 for what is not warm. */
   heat(offset: number): number {
     return this.heats.get(offset) ?? 0;
@@ -89,7 +99,10 @@ export function formRegion(code: PageCode, seeds: readonly number[]): Region {
   const { page, key } = code;
   const chosen = choose(code, seeds);
   const starts = new Set(chosen);
-  const blocks = chosen.map((offset) => cut(code, offset, starts));
+  const blocks = chosen.map((offset) => {
+    const whole = code.block(offset);
+    return reachesInto(whole, starts) ? cut(code, offset, starts) : whole;
+  });
   const entries = new Set(seeds.filter((seed) => starts.has(seed)));
   const returnSites: number[] = [];
   for (const { resumes, isCall, targets } of blocks) {
@@ -105,6 +118,12 @@ export function formRegion(code: PageCode, seeds: readonly number[]): Region {
   return { key, page, blocks, entries: [...entries], returnSites, hasTable };
 }
 
+/** Another block of the region begins inside this one, or where it stopped for being long. */
+function reachesInto({ insns, end }: RegionBlock, starts: ReadonlySet<number>): boolean {
+  for (let n = 1; n < insns.length; n++) if (starts.has((insns[n] as RegionInsn).offset)) return true;
+  return insns.length >= MAX_INSTRUCTIONS && starts.has(end);
+}
+
 /** Page offsets of the blocks to include, breadth first. */
 function choose(code: PageCode, seeds: readonly number[]): number[] {
   const seen = new Set(seeds);
@@ -112,16 +131,18 @@ function choose(code: PageCode, seeds: readonly number[]): number[] {
   const chosen: number[] = [];
   let instructions = 0;
   for (let n = 0; n < queue.length && instructions < MAX_INSTRUCTIONS; n++) {
-    const block = cut(code, queue[n] as number, NOWHERE);
+    const block = code.block(queue[n] as number);
     // An instruction that crosses into the next page is a block of its own, and never translated.
     if (block.insns.length === 0) continue;
     chosen.push(block.offset);
     instructions += block.insns.length;
-    for (const target of [...block.targets, block.resumes]) {
-      if (target === undefined || seen.has(target) || queue.length >= MAX_BLOCKS) continue;
+    const visit = (target: number): void => {
+      if (seen.has(target) || queue.length >= MAX_BLOCKS) return;
       seen.add(target);
       if (code.heat(target) > 0) queue.push(target);
-    }
+    };
+    for (const target of block.targets) visit(target);
+    if (block.resumes !== undefined) visit(block.resumes);
   }
   return chosen;
 }
@@ -144,7 +165,8 @@ function cut(code: PageCode, start: number, starts: ReadonlySet<number>): Region
     insns.push({ insn, offset: at });
     at += insn.length;
     isCall = insn.mnemonic === 'call';
-    const relative = insn.operands.find((op) => op.kind === 'rel');
+    // A relative target is the last operand.
+    const relative = insn.operands[insn.operands.length - 1];
     if (relative !== undefined && relative.kind === 'rel') {
       targets.push(at + relative.disp);
       if (isCall) resumes = at;

@@ -6,7 +6,6 @@
  * Entries of the TLB change under a region only by routines, after which nothing is remembered; an entry that was replaced
  * meanwhile still was a valid translation.
  */
-import { constOf } from '../../ir/builder.js';
 import type { Statement, Value } from '../../ir/value.js';
 import type { WasmType } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
@@ -25,8 +24,8 @@ interface KnownLookup extends Lookup {
 }
 /** What is known at a point of the code. */
 export interface MemoryKnowledge {
-  readonly lookups: readonly KnownLookup[];
-  readonly places: readonly (Place | undefined)[];
+  readonly lookups: KnownLookup[];
+  readonly places: (Place | undefined)[];
 }
 
 /** More would only keep locals alive. */
@@ -44,19 +43,23 @@ export abstract class RegionMemory extends RegionRegisters {
   /** Inside a conditional: what is looked up there is not known behind it. */
   protected isConditional = false;
 
+  /** A copy. */
   protected get knowledge(): MemoryKnowledge {
-    return { lookups: [...this.lookups], places: [...this.places] };
+    return { lookups: this.lookups.slice(), places: this.places.slice() };
   }
+  /** Takes the copy over. */
   protected set knowledge({ lookups, places }: MemoryKnowledge) {
-    this.lookups = [...lookups];
-    this.places = [...places];
+    this.lookups = lookups;
+    this.places = places;
   }
   /** Where paths meet, and behind routines. */
   protected forgetMemory(): void {
-    for (const known of this.lookups) super.releaseLookup(known);
-    this.lookups = [];
-    this.places = [];
-    this.placeOf.clear();
+    if (this.lookups.length > 0) {
+      for (const known of this.lookups) super.releaseLookup(known);
+      this.lookups = [];
+    }
+    if (this.places.length > 0) this.places = [];
+    if (this.placeOf.size > 0) this.placeOf.clear();
   }
   protected override forgetRegisters(): void {
     super.forgetRegisters();
@@ -91,10 +94,13 @@ export abstract class RegionMemory extends RegionRegisters {
   }
   /** A value plus or minus a constant. */
   private moved(v: Value): Place | undefined {
-    const [a, b] = [v.a as Value, v.b as Value];
-    const [base, constant] = b.isConst ? [a, b] : v.op === 'i64.add' && a.isConst ? [b, a] : [undefined, undefined];
-    if (base === undefined) return undefined;
-    const by = Number(BigInt.asIntN(64, constOf(constant)));
+    let base = v.a as Value;
+    let constant = v.b as Value;
+    if (!constant.isConst) {
+      if (v.op !== 'i64.add' || !base.isConst) return undefined;
+      [base, constant] = [constant, base];
+    }
+    const by = Number(constant.big);
     const { origin, offset } = this.place(base);
     const sum = v.op === 'i64.add' ? offset + by : offset - by;
     return Number.isSafeInteger(sum) ? { origin, offset: sum } : undefined;
@@ -118,20 +124,26 @@ export abstract class RegionMemory extends RegionRegisters {
   protected override lookup(address: Value, size: number, write: boolean, result: WasmType | undefined): Lookup {
     if ((this.key & S.KEY_CODE64) === 0) return super.lookup(address, size, write, result);
     const place = this.place(address);
-    const known = this.lookups.find(
-      (l) => l.place.origin === place.origin && (l.write || !write) && Math.abs(place.offset - l.place.offset) < PAGE,
-    );
+    const known = this.knownNear(place, write);
     if (known !== undefined) return this.reuse(known, place.offset - known.place.offset, address, size, result);
     const found = super.lookup(address, size, write, result);
     if (!this.isConditional) this.remember({ ...found, place, write });
     return found;
+  }
+  private knownNear({ origin, offset }: Place, write: boolean): KnownLookup | undefined {
+    for (let n = 0; n < this.lookups.length; n++) {
+      const known = this.lookups[n] as KnownLookup;
+      const { place } = known;
+      if (place.origin === origin && (known.write || !write) && Math.abs(offset - place.offset) < PAGE) return known;
+    }
+    return undefined;
   }
   private reuse(known: KnownLookup, shift: number, address: Value, size: number, result: WasmType | undefined): Lookup {
     const e = this.emit;
     this.evaluate(address);
     const delta = e.allocate('i64');
     e.get(known.delta);
-    e.i64(BigInt(shift));
+    e.i64Small(shift);
     e.op('i64.add');
     e.set(delta);
     const found = { address: known.address, shift, delta, host: known.host };
@@ -145,10 +157,18 @@ export abstract class RegionMemory extends RegionRegisters {
     if (oldest !== undefined) super.releaseLookup(oldest);
   }
   protected override releaseLookup(l: Lookup): void {
-    const isKnown = (part: 'address' | 'host' | 'delta'): boolean => this.lookups.some((k) => k[part] === l[part]);
-    if (!isKnown('address')) this.emit.release(l.address, 'i64');
-    if (!isKnown('host')) this.emit.release(l.host, 'i32');
-    if (!isKnown('delta')) this.emit.release(l.delta, 'i64');
+    let address = false;
+    let host = false;
+    let delta = false;
+    for (let n = 0; n < this.lookups.length; n++) {
+      const known = this.lookups[n] as KnownLookup;
+      address ||= known.address === l.address;
+      host ||= known.host === l.host;
+      delta ||= known.delta === l.delta;
+    }
+    if (!address) this.emit.release(l.address, 'i64');
+    if (!host) this.emit.release(l.host, 'i32');
+    if (!delta) this.emit.release(l.delta, 'i64');
   }
 }
 

@@ -3,7 +3,6 @@
  * value (`cached`) and which of them are newer than the vCPU state in memory (`dirty`). A register is loaded where it is
  * first read, and stored where control leaves or paths meet that do not agree.
  */
-import { operandsOf } from '../../ir/builder.js';
 import type { Statement, Value } from '../../ir/value.js';
 import * as S from '../../x86/state.js';
 import { Lowering } from './lower.js';
@@ -28,14 +27,18 @@ export interface RegisterMasks {
   readonly written: number;
 }
 
-const REGISTERS = 16;
+/** One bit for each register. */
+const ALL = 0xffff;
+const lowest = (mask: number): number => 31 - Math.clz32(mask & -mask);
 
 export abstract class RegionRegisters extends Lowering {
   private readonly locals: number[] = [];
   protected cached = 0;
   protected dirty = 0;
   /** Values read from a register that has not changed since: they need no local of their own. */
-  protected readonly aliases = new Map<number, Set<Value>>();
+  private readonly aliases: Value[][] = Array.from({ length: 16 }, () => []);
+  /** Registers that have aliases. */
+  private aliased = 0;
 
   private local(reg: number): number {
     this.locals[reg] ??= this.emit.allocateNew('i64');
@@ -56,14 +59,15 @@ export abstract class RegionRegisters extends Lowering {
 
   /** Loads the registers of `mask` that are not at hand. */
   protected cacheRegisters(mask: number): void {
-    for (const reg of bitsOf(mask & ~this.cached)) {
+    for (let rest = mask & ALL & ~this.cached; rest !== 0; rest &= rest - 1) {
+      const reg = lowest(rest);
       this.load(reg);
       this.emit.set(this.local(reg));
     }
   }
   /** Stores what is newer than memory, for a path that leaves: what is known here stays as it is. */
   protected storeRegisters(mask = -1): void {
-    for (const reg of bitsOf(this.dirty & mask)) this.storeRegister(reg);
+    for (let rest = this.dirty & mask & ALL; rest !== 0; rest &= rest - 1) this.storeRegister(lowest(rest));
   }
   /** The same on the path that goes on. */
   protected cleanRegisters(mask = -1): void {
@@ -96,12 +100,8 @@ export abstract class RegionRegisters extends Lowering {
     v.uses--;
     if (v.uses <= 0 || v.local !== -1) return;
     v.local = -2;
-    let set = this.aliases.get(v.imm);
-    if (set === undefined) {
-      set = new Set();
-      this.aliases.set(v.imm, set);
-    }
-    set.add(v);
+    (this.aliases[v.imm] as Value[]).push(v);
+    this.aliased |= 1 << v.imm;
   }
   protected override pin(v: Value): void {
     super.pin(v);
@@ -110,14 +110,26 @@ export abstract class RegionRegisters extends Lowering {
   }
   /** Before a register changes: aliases still wanted get a local of their own. */
   protected settleAliases(reg: number): void {
+    if (((this.aliased >> reg) & 1) === 0) return;
     const e = this.emit;
-    for (const v of this.aliases.get(reg) ?? []) {
+    const values = this.aliases[reg] as Value[];
+    for (let n = 0; n < values.length; n++) {
+      const v = values[n] as Value;
       if (v.uses <= 0 || v.local !== -2) continue;
       v.local = e.allocate('i64');
       this.getLocal(reg);
       e.set(v.local);
     }
-    this.aliases.delete(reg);
+    values.length = 0;
+    this.aliased &= ~(1 << reg);
+  }
+  protected settleAllAliases(mask = ALL): void {
+    for (let rest = this.aliased & mask; rest !== 0; rest &= rest - 1) this.settleAliases(lowest(rest));
+  }
+  /** An instruction has ended: nobody wants them any more. */
+  protected forgetAliases(): void {
+    for (let rest = this.aliased; rest !== 0; rest &= rest - 1) (this.aliases[lowest(rest)] as Value[]).length = 0;
+    this.aliased = 0;
   }
   protected override setRegister(reg: number, value: Value): void {
     this.value(value);
@@ -130,39 +142,33 @@ export abstract class RegionRegisters extends Lowering {
 }
 
 export function registersOf({ insns }: LiftedBlock): RegisterMasks {
-  let masks: RegisterMasks = { used: 0, written: 0 };
-  for (const { statements } of insns) {
-    const more = registersIn(statements);
-    masks = { used: masks.used | more.used, written: masks.written | more.written };
-  }
-  return masks;
+  const scan = new RegisterScan();
+  for (let n = 0; n < insns.length; n++) scan.statements((insns[n] as LiftedInsn).statements);
+  return scan.masks;
 }
 
 /** Registers that statements read and write, conditionals included; what is written counts as used. */
 export function registersIn(statements: readonly Statement[]): RegisterMasks {
-  let used = 0;
-  let written = 0;
-  const seen = new Set<Value>();
-  const visit = (v: Value | undefined): void => {
-    if (v === undefined || seen.has(v)) return;
-    seen.add(v);
-    if (v.op === 'reg') used |= 1 << v.imm;
-    visit(v.a);
-    visit(v.b);
-    visit(v.c);
-    for (const a of v.args ?? []) visit(a);
-  };
-  const scan = (list: readonly Statement[]): void => {
-    for (const s of list) {
-      for (const v of operandsOf(s)) visit(v);
-      if (s.kind === 'set') written |= 1 << s.reg;
-      if (s.kind === 'if') scan(s.then);
-    }
-  };
-  scan(statements);
-  return { used: used | written, written };
+  const scan = new RegisterScan();
+  scan.statements(statements);
+  return scan.masks;
 }
 
-function* bitsOf(mask: number): Iterable<number> {
-  for (let reg = 0; reg < REGISTERS; reg++) if ((mask >> reg) & 1) yield reg;
+/** Registers are read where they are evaluated: no other statement needs to be looked into. */
+class RegisterScan {
+  private used = 0;
+  private written = 0;
+
+  get masks(): RegisterMasks {
+    return { used: this.used | this.written, written: this.written };
+  }
+  statements(list: readonly Statement[]): void {
+    for (let n = 0; n < list.length; n++) {
+      const s = list[n] as Statement;
+      if (s.kind === 'eval') {
+        if (s.value.op === 'reg') this.used |= 1 << s.value.imm;
+      } else if (s.kind === 'set') this.written |= 1 << s.reg;
+      else if (s.kind === 'if') this.statements(s.then);
+    }
+  }
 }

@@ -92,7 +92,7 @@ export abstract class RegionState extends RegionFlags {
   protected override compute(v: Value): void {
     if (v.op === 'call' && !leavesLocalsAlone(v.name)) {
       // It may look at registers or flags: they must be in memory. Its arguments are computed first.
-      for (const a of v.args ?? []) this.pin(a);
+      if (v.args !== undefined) for (const a of v.args) this.pin(a);
       this.cleanRegisters();
       this.storeFlags();
       this.setRip(this.insn.offset);
@@ -105,7 +105,7 @@ export abstract class RegionState extends RegionFlags {
   protected override routine(s: Statement & { kind: 'routine' }): void {
     const e = this.emit;
     for (const a of s.args) this.pin(a);
-    for (const reg of this.aliases.keys()) this.settleAliases(reg);
+    this.settleAllAliases();
     this.moveFlagsToMemory();
     this.cleanRegisters();
     this.countDown();
@@ -134,7 +134,7 @@ export abstract class RegionState extends RegionFlags {
     this.value(s.cond);
     const { flags, routine } = effectsOf(s.then);
     const { written } = registersIn(s.then);
-    for (const reg of this.aliases.keys()) if (routine || (written >> reg) & 1) this.settleAliases(reg);
+    this.settleAllAliases(routine ? undefined : written);
     // What the arm changes has one place on both paths.
     this.cacheRegisters(written);
     if (routine) {

@@ -15,7 +15,7 @@ import * as R from './record.js';
 import type { LinkSlot } from './region-exits.js';
 import type { FlowNode, RegionFlow } from './region-flow.js';
 import type { Region } from './region-former.js';
-import type { LiftedBlock } from './region-registers.js';
+import type { LiftedBlock, LiftedInsn } from './region-registers.js';
 import { RegionResume } from './region-resume.js';
 
 const DISPATCH = 0;
@@ -76,18 +76,21 @@ export class RegionLowering extends RegionResume {
     const e = this.emit;
     const { isLoopHeader, isMerge, dominated } = this.flow.structure;
     const isLoop = isLoopHeader[node] || (this.hasDispatch && node === DISPATCH);
-    const merges = (dominated[node] as readonly number[]).filter((n) => isMerge[n]);
+    const children = dominated[node] as readonly number[];
     if (isLoop) {
       e.loop();
       this.labels.set(node, e.depth);
     }
     // The merge point that comes last in order is the outermost block.
-    for (const merge of [...merges].reverse()) {
+    for (let n = children.length - 1; n >= 0; n--) {
+      const merge = children[n] as number;
+      if (!isMerge[merge]) continue;
       e.block();
       this.labels.set(merge, e.depth);
     }
     this.body(node);
-    for (const merge of merges) {
+    for (const merge of children) {
+      if (!isMerge[merge]) continue;
       e.end();
       this.begin(merge);
       this.tree(merge);
@@ -145,10 +148,14 @@ export class RegionLowering extends RegionResume {
   private block(node: number, block: LiftedBlock): void {
     this.node = node;
     this.pending += block.count;
-    for (const insn of block.insns) {
+    // The hottest loops of the compiler, which mostly run before V8 optimizes them: there, iterators cost.
+    const { insns } = block;
+    for (let n = 0; n < insns.length; n++) {
+      const insn = insns[n] as LiftedInsn;
       this.current = insn;
-      for (const s of insn.statements) this.statement(s);
-      this.aliases.clear();
+      const { statements } = insn;
+      for (let m = 0; m < statements.length; m++) this.statement(statements[m] as Statement);
+      this.forgetAliases();
       if (insn.ended) return;
     }
     this.goto(node, block.end);

@@ -13,7 +13,8 @@ export function dropDeadFlags(
   isPureRoutine: (name: string) => boolean,
 ): readonly (readonly Statement[])[] {
   const pass = new Pass(isPureRoutine);
-  const kept = [...instructions].reverse().map((statements) => pass.block(statements));
+  const kept: (readonly Statement[])[] = [];
+  for (let n = instructions.length - 1; n >= 0; n--) kept.push(pass.block(instructions[n] as readonly Statement[]));
   return kept.reverse();
 }
 
@@ -27,12 +28,14 @@ class Pass {
   }
 
   block(statements: readonly Statement[]): readonly Statement[] {
-    const kept: Statement[] = [];
-    for (const s of [...statements].reverse()) {
+    let kept: Statement[] | undefined;
+    for (let n = statements.length - 1; n >= 0; n--) {
+      const s = statements[n] as Statement;
       const result = this.statement(s);
-      if (result !== undefined) kept.push(result);
+      if (result !== s) kept ??= statements.slice(n + 1).reverse();
+      if (result !== undefined) kept?.push(result);
     }
-    return kept.reverse();
+    return kept?.reverse() ?? statements;
   }
 
   /** The statement, perhaps with less inside, or undefined where it is dead. */
@@ -58,6 +61,7 @@ class Pass {
         const then = this.block(s.then);
         // Not taken, it leaves the flags as they are.
         this.live ||= after;
+        if (then === s.then) return s;
         if (then.length > 0) return { ...s, then };
         release(s.cond);
         return undefined;
@@ -89,5 +93,8 @@ class Pass {
 function release(v: Value): void {
   v.uses--;
   if (v.uses > 0) return;
-  for (const part of [v.a, v.b, v.c, ...(v.args ?? [])]) if (part !== undefined) release(part);
+  if (v.a !== undefined) release(v.a);
+  if (v.b !== undefined) release(v.b);
+  if (v.c !== undefined) release(v.c);
+  if (v.args !== undefined) for (const part of v.args) release(part);
 }
