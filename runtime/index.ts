@@ -5,9 +5,12 @@ export {
   fetchHost,
   load128Slow,
   loadModify128Slow,
+  loadHost,
   loadModifySlow,
   loadSlow,
   store128Slow,
+  storeHost,
+  storeHost128,
   storeSlow,
 } from './mmu/access';
 export { dropWrites, flushAll } from './mmu/tlb';

@@ -1,9 +1,12 @@
 // Guest memory by linear address: the TLB's slow path, accesses across pages, memory-mapped I/O by the replay log,
 // stores that hit translated code. Everything here sets STATUS when the access did not happen.
 import {
+  ACCESS_CELL,
+  ACCESS_DELTA,
   ACCESS_FETCH,
   ACCESS_MODIFY,
   ACCESS_READ,
+  ACCESS_SITE,
   ACCESS_WRITE,
   BLOCK_KEY,
   CODE_BITMAP,
@@ -12,6 +15,7 @@ import {
   COUNT_SLOW_ACCESS,
   COUNT_TLB_MISS,
   CPU_BASE,
+  DELTA_OF_CELL,
   EXIT_MMIO_READ,
   EXIT_MMIO_WRITE,
   KEY_ALIGN,
@@ -31,6 +35,8 @@ import {
   PAGE_WRITES_MASK,
   PAGE_WRITES_ONE,
   RAM,
+  SITE_MODIFY,
+  SITE_SIZE_MASK,
   STATUS,
   STATUS_CODE_WRITE,
 } from '../../src/x86/state';
@@ -295,6 +301,69 @@ export function store128Slow(gva: u64, value: v128): void {
   write(gva, <u64>i64x2.extract_lane(value, 0), 8, mmu);
   if (failed()) return;
   write(gva + 8, <u64>i64x2.extract_lane(value, 1), 8, mmu);
+}
+
+// ---- slow paths of regions: the address of the bytes minus ACCESS_DELTA, or 0: STATUS and ACCESS_SITE are set ----
+/**
+ * Host address of an access that compiled code may make itself; 0 where it may not (STATUS_OK), or must not. The next accesses of
+ * its page may be made without asking, until a routine runs.
+ */
+function plain(gva: u64, size: i32, access: i32): usize {
+  if ((load<i32>(CPU_BASE + BLOCK_KEY) & WATCHED) != 0 || crosses(gva, size)) return 0;
+  const host = find(gva, access, currentMmu());
+  if (host <= DEVICE) return 0;
+  const refused = access == ACCESS_READ ? PAGE_DEVICE : PAGE_DEVICE | PAGE_HAS_CODE | PAGE_READ_ONLY;
+  return (load<u8>(PAGE_ATTRIBUTES + ((host - RAM) >> 12)) & refused) == 0 ? host : 0;
+}
+// @ts-ignore: decorator
+@inline function inPage(gva: u64, host: usize): usize {
+  const delta = gva & 4095;
+  store<u64>(CPU_BASE + ACCESS_DELTA, delta);
+  return host - <usize>delta;
+}
+// @ts-ignore: decorator
+@inline function inCell(site: u64): usize {
+  if (failed()) return fail(site);
+  store<u64>(CPU_BASE + ACCESS_DELTA, DELTA_OF_CELL);
+  return CPU_BASE + ACCESS_CELL;
+}
+function fail(site: u64): usize {
+  store<u64>(CPU_BASE + ACCESS_SITE, site);
+  return 0;
+}
+// @ts-ignore: decorator
+@inline function sizeAt(site: u64): i32 {
+  return (<i32>site & SITE_SIZE_MASK) + 1;
+}
+
+export function loadHost(gva: u64, site: u64): usize {
+  count(COUNT_SLOW_ACCESS);
+  const size = sizeAt(site);
+  const modify = (<i32>site & SITE_MODIFY) != 0;
+  const access = modify ? ACCESS_MODIFY : ACCESS_READ;
+  const host = plain(gva, size, access);
+  if (host != 0) return inPage(gva, host);
+  if (failed()) return fail(site);
+  if (size == 16) v128.store(CPU_BASE + ACCESS_CELL, modify ? loadModify128Slow(gva) : load128Slow(gva));
+  else store<u64>(CPU_BASE + ACCESS_CELL, read(gva, size, access, currentMmu()));
+  return inCell(site);
+}
+/** The bytes are stored already if the answer is the cell. */
+export function storeHost(gva: u64, value: u64, site: u64): usize {
+  count(COUNT_SLOW_ACCESS);
+  const size = sizeAt(site);
+  const host = plain(gva, size, ACCESS_WRITE);
+  if (host != 0) return inPage(gva, host);
+  if (failed()) return fail(site);
+  write(gva, value, size, currentMmu());
+  return inCell(site);
+}
+export function storeHost128(gva: u64, value: v128, site: u64): usize {
+  const host = plain(gva, 16, ACCESS_WRITE);
+  if (host != 0) return inPage(gva, host);
+  if (failed()) return fail(site);
+  store128Slow(gva, value);
+  return inCell(site);
 }
 
 // ---- for routines, with an explicit MMU index ----

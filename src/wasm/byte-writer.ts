@@ -70,6 +70,16 @@ export class ByteWriter {
     }
   }
 
+  /** Signed LEB128 of an integer from 0 to 2^53. */
+  s53(v: number): void {
+    let rest = v;
+    while (rest > 63) {
+      this.u8((rest % 128) | 128);
+      rest = Math.floor(rest / 128);
+    }
+    this.u8(rest);
+  }
+
   append(source: Uint8Array, length = source.length): void {
     const end = this.length + length;
     if (end > this.bytes.length) this.grow(end);

@@ -70,6 +70,11 @@ export class Emitter {
     this.code.u8(0x42);
     this.code.s64(n);
   }
+  /** An i64 constant from 0 to 2^53. */
+  i64Safe(n: number): void {
+    this.code.u8(0x42);
+    this.code.s53(n);
+  }
   /** An i64 constant that fits an i32. */
   i64Small(n: number): void {
     this.code.u8(0x42);

@@ -225,6 +225,23 @@ export const RETURN_TOP = 4540;
 /** i32, BUDGET when the host's clock was last read; CLOCK_UNREAD, far above any, before it was in this slice. */
 export const CLOCK_BUDGET = 4544;
 export const CLOCK_UNREAD = 0x7fffffff;
+/**
+ * What a region and the slow path of its memory accesses tell each other: u64, the place (SITE_*) that an access failed at; u64,
+ * how far behind the host address that the slow path answers the bytes are; a cell for the bytes of an access that
+ * compiled code could not make itself.
+ */
+export const ACCESS_SITE = 4552;
+export const ACCESS_DELTA = 4560;
+export const ACCESS_CELL = 4576;
+/** ACCESS_DELTA for bytes in the cell: the low 32 bits are 0, and nothing else is near. */
+export const DELTA_OF_CELL = 0x100000000;
+// A site, from bit 0: size minus 1; whether a read is to be followed by a write; page offset of the instruction; what is in
+// locals, as bits of registers and above them of the flags; how many instructions to count down.
+export const SITE_SIZE_MASK = 15;
+export const SITE_MODIFY = 16;
+export const SITE_OFFSET_SHIFT = 5;
+export const SITE_LOCALS_SHIFT = 17;
+export const SITE_PENDING_SHIFT = 34;
 
 // ---- TLBs ----
 // An entry is 16 bytes: tag i64 (page base of the GVA), host i32 (linear-memory address of the page), flags i32.

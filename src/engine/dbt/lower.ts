@@ -248,7 +248,18 @@ export abstract class Lowering {
    *
    *   slot = (address >> 8) & SLOT_MASK;  delta = address - slot.tag;  hit = delta <u 4097 - size
    */
-  protected lookup(address: Value, size: number, write: boolean, result: WasmType | undefined): Lookup {
+  private lookup(address: Value, size: number, write: boolean, result: WasmType | undefined): Lookup {
+    const e = this.emit;
+    const l = this.probe(address, write);
+    e.get(l.delta);
+    e.i64Small(4097 - size);
+    e.op('i64.lt_u');
+    e.if(result, true);
+    this.pushHost(l);
+    return l;
+  }
+  /** Looks the page of an address up: whether it is there `delta` says. */
+  protected probe(address: Value, write: boolean): Lookup {
     const e = this.emit;
     const at = e.allocate('i64');
     const host = e.allocate('i32');
@@ -270,22 +281,16 @@ export abstract class Lowering {
     e.get(host);
     e.load('i32', 4, this.viewOffset(write) + 8);
     e.set(host);
-    const found = { address: at, shift: 0, delta, host };
-    this.ifHit(found, size, result);
-    return found;
+    return { address: at, shift: 0, delta, host };
   }
-  protected ifHit({ delta, host }: Lookup, size: number, result: WasmType | undefined): void {
+  protected pushHost({ delta, host }: Lookup): void {
     const e = this.emit;
-    e.get(delta);
-    e.i64Small(4097 - size);
-    e.op('i64.lt_u');
-    e.if(result, true);
     e.get(delta);
     e.op('i32.wrap_i64');
     e.get(host);
     e.op('i32.add');
   }
-  private pushAddress({ address, shift }: Lookup): void {
+  protected pushAddress({ address, shift }: Lookup): void {
     const e = this.emit;
     e.get(address);
     if (shift === 0) return;
@@ -316,7 +321,7 @@ export abstract class Lowering {
     this.releaseLookup(l);
   }
 
-  private storeGuest(address: Value, size: number, value: Value): void {
+  protected storeGuest(address: Value, size: number, value: Value): void {
     const e = this.emit;
     // The value is needed on both paths.
     this.pin(value);

@@ -4,9 +4,9 @@
  *   block $rip                      RIP known at run time: indirect jumps, returns, other pages
  *     block $link                   a fixed offset of the same page, through a link of one word
  *       block $status               back to the run loop with a status
- *         block $fault              an access that a routine refused
+ *         block $fault              an access that the runtime refused, or that starts anew
  *           (body)
- *         end  store what a mask says, take the routine's status
+ *         end  store what the site of the access says, take the runtime's status
  *       end  store RIP, return status
  *     end  follow the link
  *   end  follow a link between pages, or look RIP up
@@ -35,10 +35,9 @@ const TO_LINK = 2;
 const TO_STATUS = 3;
 const TO_FAULT = 4;
 
-/** In the mask of a fault, behind those of the registers: the flags are in their locals. */
+/** Behind the registers in what a site says of locals: the flags are in theirs. */
 const FLAGS = 1 << 16;
-/** A fault tells its page offset and above that how many instructions to count down. */
-const OFFSET_BITS = 12;
+const PAGE_MASK = 4095;
 
 export abstract class RegionExits extends RegionState {
   protected readonly slot: LinkSlot;
@@ -81,6 +80,15 @@ export abstract class RegionExits extends RegionState {
   /** What a fault finds in locals, by its mask, and the status of the routine that refused the access. */
   private spill(): void {
     const e = this.emit;
+    const field = (shift: number): void => {
+      e.i32(0);
+      e.load('i64', 8, S.CPU_BASE + S.ACCESS_SITE);
+      e.i64Small(shift);
+      e.op('i64.shr_u');
+      e.op('i32.wrap_i64');
+    };
+    field(S.SITE_LOCALS_SHIFT);
+    e.set(this.link);
     const when = (bit: number, store: () => void): void => {
       if ((this.spilled & bit) === 0) return;
       e.get(this.link);
@@ -95,19 +103,28 @@ export abstract class RegionExits extends RegionState {
       this.dropFlags('locals');
       this.storeFlags();
     });
+    field(S.SITE_PENDING_SHIFT);
+    e.set(this.link);
     e.get(this.budget);
-    e.get(this.offset);
-    e.i32(OFFSET_BITS);
-    e.op('i32.shr_u');
+    e.get(this.link);
     e.op('i32.sub');
     e.set(this.budget);
-    e.get(this.offset);
-    e.i32((1 << OFFSET_BITS) - 1);
+    field(S.SITE_OFFSET_SHIFT);
+    e.i32(PAGE_MASK);
     e.op('i32.and');
     e.set(this.offset);
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + S.STATUS);
-    e.set(this.status);
+    e.tee(this.status);
+    // Nothing was refused: the instruction starts anew.
+    e.op('i32.eqz');
+    e.if(undefined, false);
+    this.pushRipAtOffset();
+    e.set(this.rip);
+    e.i32(0);
+    e.set(this.link);
+    e.br(TO_RIP);
+    e.end();
   }
 
   private followLink(): void {
@@ -231,11 +248,14 @@ export abstract class RegionExits extends RegionState {
   private setRipAtOffset(): void {
     const e = this.emit;
     e.i32(0);
-    this.ripBase();
-    e.get(this.offset);
-    e.op('i64.extend_i32_s');
-    this.addToRip(8);
+    this.pushRipAtOffset();
     e.store('i64', 8, S.CPU_BASE + S.RIP);
+  }
+  private pushRipAtOffset(): void {
+    this.ripBase();
+    this.emit.get(this.offset);
+    this.emit.op('i64.extend_i32_s');
+    this.addToRip(8);
   }
   private addToRip(size: number): void {
     const e = this.emit;
@@ -286,19 +306,32 @@ export abstract class RegionExits extends RegionState {
     e.br(TO_STATUS);
   }
 
-  /** A routine has refused an access of this instruction and set STATUS. */
   protected override sideExit(): void {
+    throw new Error('regions leave by their sites');
+  }
+  /** Flags are copied to their locals, for the path that leaves. */
+  protected override site(): number {
+    let locals = this.dirty;
+    if (this.flags !== 'memory') locals |= FLAGS;
+    this.spilled |= locals;
+    return (
+      this.pending * 2 ** S.SITE_PENDING_SHIFT +
+      (locals & (2 * FLAGS - 1)) * 2 ** S.SITE_LOCALS_SHIFT +
+      this.insn.offset * 2 ** S.SITE_OFFSET_SHIFT
+    );
+  }
+  protected override leaveIfRefused(): void {
     const e = this.emit;
-    let mask = this.dirty;
-    if (this.flags !== 'memory') {
-      this.copyFlagsToLocals();
-      mask |= FLAGS;
-    }
-    this.spilled |= mask;
-    e.i32(mask);
-    e.set(this.link);
-    e.i32((this.pending << OFFSET_BITS) | this.insn.offset);
-    e.set(this.offset);
+    e.op('i32.eqz');
+    if (this.flags !== 'memory') this.copyFlagsToLocals();
+    e.brIf(TO_FAULT);
+  }
+  protected override startAnew(): void {
+    const e = this.emit;
+    if (this.flags !== 'memory') this.copyFlagsToLocals();
+    e.i32(0);
+    e.i64Safe(this.site());
+    e.store('i64', 8, S.CPU_BASE + S.ACCESS_SITE);
     e.br(TO_FAULT);
   }
 

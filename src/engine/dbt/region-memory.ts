@@ -1,13 +1,13 @@
 /**
  * Guest memory in a region. Accesses near each other (fields of a structure, a stack frame) look the TLB up once: what is
  * known of an address is an origin, any value, and an offset from it, and a lookup at the same origin serves every access
- * that is less than a page away and proves to lie in that page.
+ * that is less than a page away and proves to lie in that page. If it does not, the instruction starts anew as the first of a
+ * block, where nothing is known: fewer slow paths in line, which V8 would spend most of its time on.
  *
  * Entries of the TLB change under a region only by routines, after which nothing is remembered; an entry that was replaced
  * meanwhile still was a valid translation.
  */
 import type { Statement, Value } from '../../ir/value.js';
-import type { WasmType } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
 import type { Lookup } from './lower.js';
 import { RegionRegisters } from './region-registers.js';
@@ -22,6 +22,10 @@ interface KnownLookup extends Lookup {
   readonly place: Place;
   readonly write: boolean;
 }
+/** The bytes are `behind` the host address. */
+interface Access extends Lookup {
+  readonly behind: number;
+}
 /** What is known at a point of the code. */
 export interface MemoryKnowledge {
   readonly lookups: KnownLookup[];
@@ -31,6 +35,7 @@ export interface MemoryKnowledge {
 /** More would only keep locals alive. */
 const MAX_LOOKUPS = 4;
 const PAGE = 4096;
+const WATCHED = S.KEY_DATA_BREAKPOINT | S.KEY_ALIGN;
 
 export abstract class RegionMemory extends RegionRegisters {
   protected abstract readonly key: number;
@@ -40,6 +45,10 @@ export abstract class RegionMemory extends RegionRegisters {
   /** What register reads had when they were evaluated. */
   private readonly placeOf = new Map<Value, Place>();
   private nextOrigin = 0;
+  /** This instruction has accessed memory. */
+  private hasAccessed = false;
+  /** An access of this instruction that was found near, in locals of what is known. */
+  private checked: { readonly known: KnownLookup; readonly access: Access; readonly size: number } | undefined;
   /** Inside a conditional: what is looked up there is not known behind it. */
   protected isConditional = false;
 
@@ -120,15 +129,119 @@ export abstract class RegionMemory extends RegionRegisters {
     if (s.kind === 'setstate' || s.kind === 'setpointer') this.forgetMemory();
   }
 
-  // ---- lookups ----
-  protected override lookup(address: Value, size: number, write: boolean, result: WasmType | undefined): Lookup {
-    if ((this.key & S.KEY_CODE64) === 0) return super.lookup(address, size, write, result);
-    const place = this.place(address);
-    const known = this.knownNear(place, write);
-    if (known !== undefined) return this.reuse(known, place.offset - known.place.offset, address, size, result);
-    const found = super.lookup(address, size, write, result);
-    if (!this.isConditional) this.remember({ ...found, place, write });
+  // ---- accesses ----
+  /** An access of this instruction that a routine refused, or that must be made again: what SITE_* say of it. */
+  protected abstract site(): number;
+  /** A number on the stack: leaves if it is 0. ACCESS_SITE and STATUS are set. */
+  protected abstract leaveIfRefused(): void;
+  /** Leaves, to make the instruction anew, which has had no effect so far. */
+  protected abstract startAnew(): void;
+
+  /** Control may leave here: what is cheaper to store once than on each way out is stored. */
+  protected abstract mayLeave(): void;
+
+  /** An instruction begins: what is known of memory is known from earlier ones. */
+  protected beginAccesses(): void {
+    this.hasAccessed = false;
+    this.checked = undefined;
+  }
+
+  protected override loadGuest(v: Value): void {
+    const modify = v.op === 'loadrmw';
+    const l = this.access(v.a as Value, v.size, modify, undefined, modify);
+    this.pushHost(l);
+    this.emit.load(v.type, v.size, l.behind);
+    this.releaseLookup(l);
+  }
+  protected override storeGuest(address: Value, size: number, value: Value): void {
+    // The value is needed on both paths.
+    this.pin(value);
+    const l = this.access(address, size, true, value, false);
+    this.pushHost(l);
+    this.peek(value);
+    this.emit.store(value.type, size, l.behind);
+    this.releaseLookup(l);
+    this.discard(value);
+  }
+
+  /** `value`: of a store. */
+  private access(address: Value, size: number, write: boolean, value: Value | undefined, modify: boolean): Access {
+    // Where every access is watched the TLB stays empty, and lookups tell nothing of each other.
+    const isAlone = (this.key & S.KEY_CODE64) === 0 || (this.key & WATCHED) !== 0;
+    const isFirst = !this.hasAccessed && !this.isConditional;
+    if (!this.isConditional) this.mayLeave();
+    this.hasAccessed = true;
+    const place = isAlone ? undefined : this.place(address);
+    const known = place === undefined ? undefined : this.knownNear(place, write);
+    if (known !== undefined && place !== undefined) {
+      const shift = place.offset - known.place.offset;
+      this.evaluate(address);
+      if (isFirst) return this.near(known, shift, size);
+      // What is read and then written.
+      const { checked } = this;
+      if (checked?.known === known && checked.access.shift === shift && checked.size === size) return checked.access;
+      const found = this.shifted(known, shift);
+      this.ask(found, size, value, modify);
+      return { ...found, behind: 0 };
+    }
+    const found = this.probe(address, write);
+    this.ask(found, size, value, modify);
+    if (place !== undefined && !this.isConditional) this.remember({ ...found, place, write });
+    return { ...found, behind: 0 };
+  }
+  /** Near what an earlier instruction has accessed. If it is in another page after all, the instruction starts anew without that. */
+  private near(known: KnownLookup, shift: number, size: number): Access {
+    const e = this.emit;
+    const { address, host } = known;
+    const behind = Math.max(0, shift);
+    const delta = shift < 0 ? this.movedDelta(known.delta, shift) : known.delta;
+    const found = { address, shift, delta, host, behind };
+    if (shift >= 0) this.checked = { known, access: found, size };
+    e.get(delta);
+    e.i64Small(Math.max(0, 4097 - size - behind));
+    e.op('i64.ge_u');
+    e.if(undefined, false);
+    this.startAnew();
+    e.end();
     return found;
+  }
+  private shifted(known: KnownLookup, shift: number): Lookup {
+    const e = this.emit;
+    const delta = this.movedDelta(known.delta, shift);
+    const host = e.allocate('i32');
+    e.get(known.host);
+    e.set(host);
+    return { address: known.address, shift, delta, host };
+  }
+  private movedDelta(from: number, shift: number): number {
+    const e = this.emit;
+    const delta = e.allocate('i64');
+    e.get(from);
+    e.i64Small(shift);
+    e.op('i64.add');
+    e.set(delta);
+    return delta;
+  }
+  /** Where the lookup has missed, the runtime is asked. */
+  private ask(l: Lookup, size: number, value: Value | undefined, modify: boolean): void {
+    const e = this.emit;
+    e.get(l.delta);
+    e.i64Small(4097 - size);
+    e.op('i64.ge_u');
+    e.if(undefined, false);
+    this.pushAddress(l);
+    if (value !== undefined) {
+      this.peek(value);
+      if (value.type === 'i32') e.op('i64.extend_i32_u');
+    }
+    e.i64Safe(this.site() + (size - 1) + (modify ? S.SITE_MODIFY : 0));
+    e.call(this.functions(value === undefined ? 'loadHost' : size === 16 ? 'storeHost128' : 'storeHost'));
+    e.tee(l.host);
+    this.leaveIfRefused();
+    e.i32(0);
+    e.load('i64', 8, S.CPU_BASE + S.ACCESS_DELTA);
+    e.set(l.delta);
+    e.end();
   }
   private knownNear({ origin, offset }: Place, write: boolean): KnownLookup | undefined {
     for (let n = 0; n < this.lookups.length; n++) {
@@ -137,18 +250,6 @@ export abstract class RegionMemory extends RegionRegisters {
       if (place.origin === origin && (known.write || !write) && Math.abs(offset - place.offset) < PAGE) return known;
     }
     return undefined;
-  }
-  private reuse(known: KnownLookup, shift: number, address: Value, size: number, result: WasmType | undefined): Lookup {
-    const e = this.emit;
-    this.evaluate(address);
-    const delta = e.allocate('i64');
-    e.get(known.delta);
-    e.i64Small(shift);
-    e.op('i64.add');
-    e.set(delta);
-    const found = { address: known.address, shift, delta, host: known.host };
-    this.ifHit(found, size, result);
-    return found;
   }
   private remember(known: KnownLookup): void {
     this.lookups.unshift(known);

@@ -9,6 +9,7 @@
 import { constOf } from '../../ir/builder.js';
 import type { Statement, Value } from '../../ir/value.js';
 import type { FunctionBody } from '../../wasm/module.js';
+import { GPR_INDEX } from '../../x86/lift.js';
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
 import * as R from './record.js';
@@ -153,6 +154,7 @@ export class RegionLowering extends RegionResume {
     for (let n = 0; n < insns.length; n++) {
       const insn = insns[n] as LiftedInsn;
       this.current = insn;
+      this.beginAccesses();
       const { statements } = insn;
       for (let m = 0; m < statements.length; m++) this.statement(statements[m] as Statement);
       this.forgetAliases();
@@ -246,6 +248,13 @@ export class RegionLowering extends RegionResume {
         throw new Error(`statement ${s.kind} is no terminator`);
     }
   }
+  /**
+   * Outside of loops a store costs the guest little, and V8 less than values that many ways out want. The stack pointer changes too
+   * often for that.
+   */
+  protected override mayLeave(): void {
+    if (this.flow.loops[this.node] === undefined) this.cleanRegisters(~(1 << GPR_INDEX.rsp));
+  }
   private isInside(offset: number): boolean {
     return this.flow.nodeAt.has(offset);
   }
@@ -253,6 +262,7 @@ export class RegionLowering extends RegionResume {
   private branch(s: Statement & { kind: 'branch' }): void {
     const e = this.emit;
     this.value(s.cond);
+    this.mayLeave();
     this.keepFlags();
     const { flags, current, node, cached, dirty, pending, knowledge } = this;
     const free = e.freeLocals;
