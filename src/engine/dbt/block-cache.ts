@@ -79,6 +79,8 @@ export class BlockCache {
   private readonly runtime: RuntimeCode;
   private readonly decoder: BlockDecoder;
   private next = FIRST_BLOCK;
+  /** Nothing was ever written from here on. */
+  private unwritten = FIRST_BLOCK;
   /** Called when a region's code is gone. */
   onRegionDropped: (region: CompiledRegion) => void = () => {};
   /** Changes when everything is forgotten. */
@@ -181,9 +183,10 @@ export class BlockCache {
     this.makeRoomForForms();
     if (this.next + MAX_BLOCK_SIZE > S.BLOCKS_END) this.flush();
     const header = this.next;
+    this.clear(header, MAX_BLOCK_SIZE);
     const size = this.decoder.decode(header, gpa, key, key, secondPage);
     if (size === 0) return 0;
-    this.next += size;
+    this.take(size);
     this.register(gpa, key, header);
     this.made++;
     return header;
@@ -192,6 +195,7 @@ export class BlockCache {
   /** The same for one instruction, forgotten at once: it may change its own bytes. */
   makeTransient(gpa: number, key: number, secondPage = 0): number {
     this.makeRoomForForms();
+    this.i32.fill(0, TRANSIENT_BLOCK >> 2, FIRST_BLOCK >> 2);
     if (this.decoder.decode(TRANSIENT_BLOCK, gpa, key, key | S.KEY_SINGLE, secondPage) === 0) return 0;
     this.setWord(TRANSIENT_BLOCK, R.HEADER_SECOND_PAGE, 0);
     return TRANSIENT_BLOCK;
@@ -207,9 +211,18 @@ export class BlockCache {
   allocate(bytes: number): number {
     if (this.next + bytes > S.BLOCKS_END) return 0;
     const at = this.next;
-    this.next += bytes;
-    this.i32.fill(0, at >> 2, (at + bytes) >> 2);
+    this.clear(at, bytes);
+    this.take(bytes);
     return at;
+  }
+  private take(bytes: number): void {
+    this.next += bytes;
+    if (this.next > this.unwritten) this.unwritten = this.next;
+  }
+  /** What was written before the last flush. */
+  private clear(at: number, bytes: number): void {
+    if (at >= this.unwritten) return;
+    this.i32.fill(0, at >> 2, Math.min(at + bytes, this.unwritten) >> 2);
   }
 
   /** False for a block that was dropped meanwhile. */

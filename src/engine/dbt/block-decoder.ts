@@ -30,7 +30,7 @@ export class BlockDecoder {
   }
 
   /**
-   * The block at `gpa`, its records from `header` on; how many bytes they take. 0 where its first instruction goes on into
+   * The block at `gpa`, its records from `header` on, where memory is zero; how many bytes they take. 0 where its first instruction goes on into
    * the next page and `secondPage` (host address of that page; 0: not known) was not given. `decodedFor`: the key that says
    * how; `key`: what the header notes.
    */
@@ -82,7 +82,6 @@ export class BlockDecoder {
     secondPage: number,
   ): void {
     const { i32 } = this;
-    this.writer.clear(header);
     i32[(header + R.HANDLER) >> 2] = HANDLER_HEADER;
     this.u16[(header + R.OFFSET) >> 1] = offset;
     this.u16[(header + R.HEADER_LENGTH) >> 1] = length;

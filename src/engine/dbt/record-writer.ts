@@ -1,4 +1,7 @@
-/** Writes the instruction whose fields were read last (x86/decode/fields.ts) as a record (see record.ts). */
+/**
+ * Writes the instruction whose fields were read last (x86/decode/fields.ts) as a record (see record.ts), into zeroed memory: what
+ * an instruction has not stays 0.
+ */
 import { fields, isHighByte, registerNumber } from '../../x86/decode/fields.js';
 import { CONSTANT_OPERANDS, KIND, KIND_SHIFT, LOW_MASK } from '../../x86/decode/operand.js';
 import { BASE_RIP, NO_REGISTER, type RegisterFile } from '../../x86/insn.js';
@@ -35,7 +38,6 @@ export class RecordWriter {
   /** `offset`, `next`: where in its page the instruction is, and what follows it. */
   write(at: number, handler: number, offset: number, next: number): void {
     const { row } = fields;
-    this.clear(at);
     this.i32[(at + R.HANDLER) >> 2] = handler;
     this.u16[(at + R.OFFSET) >> 1] = offset;
     this.u16[(at + R.NEXT) >> 1] = next;
@@ -47,16 +49,9 @@ export class RecordWriter {
 
   /** The record that ends a block. */
   writeClose(at: number, handler: number, next: number): void {
-    const { i32 } = this;
-    for (let word = at >> 2; word < (at + R.CLOSE_SIZE) >> 2; word++) i32[word] = 0;
-    i32[(at + R.HANDLER) >> 2] = handler;
+    this.i32[(at + R.HANDLER) >> 2] = handler;
     this.u16[(at + R.OFFSET) >> 1] = next;
     this.u16[(at + R.NEXT) >> 1] = next;
-  }
-
-  clear(at: number): void {
-    const { i32 } = this;
-    for (let word = at >> 2; word < (at + R.RECORD_SIZE) >> 2; word++) i32[word] = 0;
   }
 
   private writeOperand(at: number, n: number, code: number, next: number): void {

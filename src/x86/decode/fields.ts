@@ -51,7 +51,7 @@ export interface Fields {
   lock: boolean;
   /** Of REPEATS. */
   repeat: number;
-  /** The memory operand that can have a segment override; as in MemoryOperand. */
+  /** The memory operand that can have a segment override, where the row has one; as in MemoryOperand. */
   segment: number;
   base: number;
   index: number;
@@ -175,8 +175,6 @@ export function readFields(bytes: Uint8Array, offset: number, available: number,
     at = addressSize === 2 ? readMemory16(bytes, at, override) : readMemory(bytes, at, override);
   } else if (row.implicit !== 0) {
     setMemory(override >= 0 ? override : SEG.ds, IMPLICIT_BASES[row.implicit], NO_REGISTER, 0, 0);
-  } else {
-    setMemory(0, NO_REGISTER, NO_REGISTER, 0, 0);
   }
   if (row.first !== 0) {
     at = readFirst(bytes, at, row.first);
@@ -207,7 +205,6 @@ function fault(row: CompiledRow, length: number): number {
   fields.cond = 0;
   fields.lock = false;
   fields.repeat = REPEATS.none;
-  setMemory(0, NO_REGISTER, NO_REGISTER, 0, 0);
   return length;
 }
 
@@ -424,17 +421,18 @@ function lacks(code: number): boolean {
  * code size(2), LOCK, repetition(2), condition(4), index, RIP, segment(3), a bit for each of two operands that is AH CH DH BH.
  */
 export function formKey(): number {
-  const { row, operandSize, addressSize, base, index } = fields;
-  const sizes =
-    (row.number << 6) |
-    ((operandSize === 8 ? 3 : operandSize >> 1) << 4) |
-    ((addressSize >> 2) << 2) |
-    (fields.codeSize >> 5);
-  const attributes = ((fields.lock ? 1 : 0) << 6) | (fields.repeat << 4) | fields.cond;
-  const memory = ((index === NO_REGISTER ? 0 : 1) << 4) | ((base === BASE_RIP ? 1 : 0) << 3) | fields.segment;
-  const high =
-    row.hasByteRegister && fields.rex === 0
-      ? ((isHighByte(row.operand0) ? 1 : 0) << 1) | (row.count > 1 && isHighByte(row.operand1) ? 1 : 0)
-      : 0;
-  return (sizes << 14) | (attributes << 7) | (memory << 2) | high;
+  const { row, operandSize, addressSize } = fields;
+  const sizes = ((operandSize === 8 ? 3 : operandSize >> 1) << 4) | ((addressSize >> 2) << 2) | (fields.codeSize >> 5);
+  let key = (row.number << 20) | (sizes << 14) | (fields.repeat << 11) | (fields.cond << 7);
+  if (fields.lock) key |= 1 << 13;
+  if (row.memory || row.implicit !== 0) {
+    key |= fields.segment << 2;
+    if (fields.index !== NO_REGISTER) key |= 1 << 6;
+    if (fields.base === BASE_RIP) key |= 1 << 5;
+  }
+  if (row.hasByteRegister && fields.rex === 0) {
+    if (isHighByte(row.operand0)) key |= 2;
+    if (row.count > 1 && isHighByte(row.operand1)) key |= 1;
+  }
+  return key;
 }
