@@ -100,7 +100,7 @@ function cached(linear: u64, key: i32): usize {
   return 0;
 }
 
-/** `lookup` where nearly all of them end: 64-bit code, the newer entry of the jump cache, a page in the TLB, a plain link or none. */
+/** `lookup` where nearly all of them end: 64-bit code, the newer entry of the jump cache, a page in the TLB. */
 // @ts-ignore: decorator
 @inline function lookupQuick(slot: usize, key: i32): usize {
   const rip = load<u64>(CPU_BASE + RIP);
@@ -108,9 +108,16 @@ function cached(linear: u64, key: i32): usize {
   const header = <usize>load<u32>(set + 8);
   if (load<u64>(set) != rip || header == 0) return 0;
   if (load<i32>(header + HEADER_KEY) != key || load<u32>(header + HEADER_SECOND_PAGE) != 0) return 0;
-  if (fetchPage(fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK), rip) != load<u32>(header + HEADER_PAGE)) return 0;
+  const entry = slotOf(fetchView((key & KEY_CPL_MASK) == KEY_CPL_MASK), rip);
   const base = rip & ~0xfff;
-  if (slot != 0 && base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
+  if (load<u64>(entry) != base || load<u32>(entry + 8) != load<u32>(header + HEADER_PAGE)) return 0;
+  if (slot != 0) {
+    if ((slot & 1) != 0) {
+      const link = slot & ~3;
+      if ((slot & 2) != 0) store<u64>(link + 8, rip);
+      linkPages(link, header, rip, entry, key);
+    } else if (base == load<u64>(CPU_BASE + RIP_BASE)) store<u32>(slot, <u32>header);
+  }
   store<u64>(CPU_BASE + RIP_BASE, base);
   return header;
 }
@@ -125,7 +132,7 @@ export function lookup(slot: usize): usize {
   if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
   store<u64>(CPU_BASE + COUNT_LOOKUP, load<u64>(CPU_BASE + COUNT_LOOKUP) + 1);
   const key = load<i32>(CPU_BASE + BLOCK_KEY);
-  if ((key & (KEY_CODE64 | KEY_TRACED)) == KEY_CODE64 && (slot & 1) == 0) {
+  if ((key & (KEY_CODE64 | KEY_TRACED)) == KEY_CODE64) {
     const header = lookupQuick(slot, key);
     if (header != 0) return header;
   }

@@ -39,6 +39,12 @@ export class Emitter {
   release(local: number, type: WasmType): void {
     this.free[type].push(local);
   }
+  /** All but the first so many are free: for code that shares a function with other code, and no values. */
+  releaseAll(kept: number): void {
+    this.free = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+    const first = this.parameters.length;
+    for (let n = first + this.locals.length - 1; n >= kept; n--) this.free[this.locals[n - first] as WasmType].push(n);
+  }
   /** Locals that nobody holds: what one arm of a branch allots and releases does not concern the other. A copy. */
   get freeLocals(): FreeLocals {
     const { i32, i64, f32, f64, v128 } = this.free;

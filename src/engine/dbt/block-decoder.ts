@@ -3,6 +3,7 @@ import { readFields } from '../../x86/decode/fields.js';
 import type { CodeSize } from '../../x86/insn.js';
 import * as S from '../../x86/state.js';
 import { codeSizeOf } from './block-key.js';
+import { KEEPS } from './flag-knowledge.js';
 import { HANDLER_CLOSE, HANDLER_HEADER, type Interpreter } from './interpreter.js';
 import * as R from './record.js';
 import { RecordWriter } from './record-writer.js';
@@ -59,10 +60,24 @@ export class BlockDecoder {
       count++;
       if (this.interpreter.endsBlock(handler)) break;
     }
+    this.tellJump(header + R.RECORD_SIZE, at - R.RECORD_SIZE);
     this.writer.writeClose(at, HANDLER_CLOSE, offset);
     this.writeHeader(header, first, offset - first, count, page, key, crossed);
     this.interpreter.flush();
     return sizeOf(count);
+  }
+
+  /** A conditional jump at the end of a block gets the handler for what the instructions before it leave in the flags. */
+  private tellJump(first: number, last: number): void {
+    const { i32, interpreter } = this;
+    const handler = i32[(last + R.HANDLER) >> 2] as number;
+    if (!interpreter.isConditionalJump(handler)) return;
+    for (let at = last - R.RECORD_SIZE; at >= first; at -= R.RECORD_SIZE) {
+      const effect = interpreter.effectOf(i32[(at + R.HANDLER) >> 2] as number);
+      if (effect === KEEPS) continue;
+      i32[(last + R.HANDLER) >> 2] = interpreter.jumpKnowing(handler, effect);
+      return;
+    }
   }
 
   private readCrossing(host: number, first: number, secondPage: number, codeSize: CodeSize): number {

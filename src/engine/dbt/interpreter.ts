@@ -2,18 +2,21 @@
  * The interpreter: a table of handlers made on demand, one per instruction form, all generated from the definitions.
  * New forms of a block are compiled together as one small module that shares the table.
  */
-import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
+import { ModuleBuilder } from '../../wasm/module.js';
 import { decode, insnOfFields } from '../../x86/decode/decoder.js';
 import { formKey } from '../../x86/decode/fields.js';
 import { formNumber } from '../../x86/decode/form.js';
 import type { Insn } from '../../x86/insn.js';
-import { NO_REGISTER, SEG } from '../../x86/insn.js';
 import { endsBlock, semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
-import { COMMON_FORMS_64 } from './common-forms.js';
+import { COMMON_FORMS_64, HOT_FORMS_64 } from './common-forms.js';
+import { effectOn, type FlagEffect, UNKNOWN, usefulFor } from './flag-knowledge.js';
 import { FormCache } from './form-cache.js';
-import { HandlerLowering, type HandlerTypes } from './handler.js';
+import type { HandlerTypes } from './handler-flow.js';
+import { detailOf, FLOATING_MODES, liftForm, modesOf } from './handler-forms.js';
+import { type HandlerBody, handlerFunction, handlerLoop } from './handler-loop.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports } from './imports.js';
+import type { FunctionIndex } from './lower.js';
 
 /** Table entries: handlers that are no instruction first, forms next, regions from REGIONS on. */
 export const HANDLER_INVALID = 0;
@@ -27,24 +30,6 @@ const INITIAL_TABLE_SIZE = FIRST_REGION + 1024;
 export const MAX_TABLE_SIZE = 32768;
 /** More instructions than a block has. */
 const ROOM_FOR_A_BLOCK = 256;
-
-/** Mode bits that change what a handler does; the rest of the key it reads at run time or not at all. */
-const INTEGER_MODES = S.KEY_FLAT | S.KEY_STACK32 | S.KEY_VM86 | S.KEY_PROTECTED | S.KEY_CODE64 | S.KEY_CODE32;
-const FLOATING_MODES = INTEGER_MODES | S.KEY_FPU_TRAP | S.KEY_NO_SSE | S.KEY_SSE_UNMASKED;
-/** Instructions on x87, MMX or SSE state whose operands do not show it. */
-const FLOATING_MNEMONIC = /^(f|cvt|emms|ldmxcsr|stmxcsr|xsave|xrstor)/;
-/** By number of the form. */
-const floating: (boolean | undefined)[] = [];
-
-function isFloating(insn: Insn): boolean {
-  if (FLOATING_MNEMONIC.test(insn.mnemonic)) return true;
-  return insn.operands.some((op) => op.kind === 'reg' && (op.file === 'xmm' || op.file === 'mmx' || op.file === 'st'));
-}
-
-function modesOf(insn: Insn, form: number): number {
-  floating[form] ??= isFloating(insn);
-  return floating[form] ? FLOATING_MODES : INTEGER_MODES;
-}
 
 /** Handlers of forms that exist, by the modes that matter and the rest of the form. */
 class HandlerNumbers {
@@ -61,16 +46,20 @@ class HandlerNumbers {
     if (numbers === undefined) this.byModes.set(modes, new Map([[detail, index]]));
     else numbers.set(detail, index);
   }
-  clear(): void {
-    this.byModes.clear();
-  }
 }
 
-interface PendingForm {
+/** A form's handler, made for what is known of the flags before it (UNKNOWN, but for conditional jumps). */
+interface FormHandler {
   readonly index: number;
   readonly insn: Insn;
   readonly key: number;
+  readonly known: number;
 }
+
+/** What follows an instruction in its block. */
+const GOES_ON = 0;
+const ENDS = 1;
+const BRANCHES = 2;
 
 export class Interpreter {
   readonly table: WebAssembly.Table;
@@ -82,34 +71,39 @@ export class Interpreter {
   readonly undefinedMnemonics = new Set<string>();
   modules = 0;
   private readonly imports: RuntimeImports;
-  private readonly forms: HandlerNumbers;
+  private forms: HandlerNumbers;
   private readonly known = new FormCache();
-  /** By handler: 1 where its instructions are the last of their block. */
+  /** By handler: GOES_ON, ENDS, BRANCHES; the form; its effect on the flags where that was asked for. */
   private readonly last = new Uint8Array(FIRST_REGION);
-  private pending: PendingForm[] = [];
+  private made: FormHandler[] = [];
+  private readonly effects: (FlagEffect | undefined)[] = [];
+  /** Conditional jumps by what is known before them. */
+  private readonly jumps = new Map<number, number>();
+  private pending: FormHandler[] = [];
   private nextForm: number;
 
   constructor(imports: RuntimeImports) {
     this.imports = imports;
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: INITIAL_TABLE_SIZE });
-    const key = S.KEY_CODE64;
-    const specials: readonly HandlerBody[] = [
-      { key, lower: (l) => l.invalid() },
-      { key, lower: (l) => l.header() },
-      { key, lower: (l) => l.close() },
-      { key, lower: (l) => l.finder() },
-      { key, lower: (l) => l.enter() },
-      { key, lower: (l) => l.run() },
-    ];
-    const bytes = tableModule(specials, HANDLER_INVALID, ['enter', 'run']);
-    const exports = imports.instantiate(new WebAssembly.Module(bytes), this.table);
+    const { module, forms, made } = commonHandlers();
+    const exports = imports.instantiate(module, this.table);
     this.enter = exports['enter'] as (record: number) => number;
     this.run = exports['run'] as (record: number) => number;
-    const { module, forms, count } = commonHandlers();
-    imports.instantiate(module, this.table);
+    this.modules = 1;
     this.forms = new HandlerNumbers(forms);
-    this.nextForm = FIRST_FORM + count;
-    this.modules = 2;
+    this.nextForm = FIRST_FORM;
+    this.takeCommon(forms, made);
+  }
+
+  private takeCommon(forms: HandlerNumbers, made: readonly FormHandler[]): void {
+    this.forms = new HandlerNumbers(forms);
+    this.nextForm = FIRST_FORM + made.length;
+    this.made = [];
+    for (const handler of made) {
+      this.made[handler.index] = handler;
+      const { insn, key, known, index } = handler;
+      if (known !== UNKNOWN) this.jumps.set(jumpOf(this.handler(insn, key), known), index);
+    }
   }
 
   get formCount(): number {
@@ -121,30 +115,58 @@ export class Interpreter {
     return this.nextForm > FIRST_REGION - ROOM_FOR_A_BLOCK;
   }
 
-  /** Forgets all forms. Nothing may refer to their handlers any more. */
+  /** Forgets all forms but the common ones. Nothing may refer to their handlers any more. */
   forget(): void {
-    this.forms.clear();
     this.known.clear();
+    this.jumps.clear();
+    this.effects.length = 0;
     this.pending = [];
-    this.nextForm = FIRST_FORM;
+    const { forms, made } = commonHandlers();
+    this.takeCommon(forms, made);
   }
 
   /** The same as `handler` for the instruction of so many bytes whose fields were read last. */
   handlerOfFields(key: number, length: number): number {
     const form = formKey();
-    // The modes of all forms: more than most depend on.
     const modes = key & FLOATING_MODES;
     const known = this.known.find(form, modes);
     if (known !== 0) return known;
     const insn = insnOfFields(length);
     const index = this.handler(insn, key);
-    this.last[index] = endsBlock(insn) || branches(insn) ? 1 : 0;
+    this.last[index] = insn.mnemonic === 'jcc' ? BRANCHES : endsBlock(insn) || branches(insn) ? ENDS : GOES_ON;
     this.known.add(form, modes, index);
     return index;
   }
   /** Whether the instructions of a handler are the last of their block. */
   endsBlock(handler: number): boolean {
-    return this.last[handler] === 1;
+    return this.last[handler] !== GOES_ON;
+  }
+
+  isConditionalJump(handler: number): boolean {
+    return this.last[handler] === BRANCHES;
+  }
+  /** What the instructions of a handler do to the flags. */
+  effectOf(handler: number): FlagEffect {
+    let effect = this.effects[handler];
+    if (effect === undefined) {
+      const { insn, key } = this.made[handler] as FormHandler;
+      effect = effectOn(liftForm(insn, key).statements);
+      this.effects[handler] = effect;
+    }
+    return effect;
+  }
+  /** The handler of a conditional jump where so much is known of the flags; it exists after the next `flush`. */
+  jumpKnowing(handler: number, flags: number): number {
+    const { insn, key } = this.made[handler] as FormHandler;
+    const known = usefulFor(flags, insn.cond);
+    if (known === UNKNOWN) return handler;
+    const jump = jumpOf(handler, known);
+    let index = this.jumps.get(jump);
+    if (index === undefined) {
+      index = this.add(insn, key, known);
+      this.jumps.set(jump, index);
+    }
+    return index;
   }
 
   /** Table index of the handler of an instruction; it exists after the next `flush`. */
@@ -154,23 +176,34 @@ export class Interpreter {
     const detail = detailOf(insn, form, modes);
     let index = this.forms.find(modes, detail);
     if (index === undefined) {
-      index = this.nextForm++;
-      if (index >= FIRST_REGION) throw new Error('more instruction forms than the handler table holds');
+      index = this.add(insn, modes, UNKNOWN);
       this.forms.add(modes, detail, index);
-      this.pending.push({ index, insn, key: modes });
       if (semantics[insn.mnemonic] === undefined) this.undefinedMnemonics.add(insn.mnemonic);
     }
+    return index;
+  }
+  private add(insn: Insn, key: number, known: number): number {
+    const index = this.nextForm++;
+    if (index >= FIRST_REGION) throw new Error('more instruction forms than the handler table holds');
+    const handler = { index, insn, key, known };
+    this.made[index] = handler;
+    this.pending.push(handler);
     return index;
   }
 
   /** Compiles the forms asked for since the last call. */
   flush(): void {
     if (this.pending.length === 0) return;
-    const bytes = moduleOf(this.pending);
+    const bytes = handlersCode(this.pending);
     this.pending = [];
     this.modules++;
     this.imports.instantiate(new WebAssembly.Module(bytes), this.table);
   }
+}
+
+/** A conditional jump and what is known before it, as one number. */
+function jumpOf(handler: number, known: number): number {
+  return handler * FIRST_REGION + known;
 }
 
 /** Conditional branches end an interpreted block although control may fall through. */
@@ -178,96 +211,115 @@ function branches(insn: Insn): boolean {
   return insn.operands[0]?.kind === 'rel';
 }
 
-/** What distinguishes handlers: the form, and four bits for each memory operand (at most two): an index, the segment. */
-function detailOf(insn: Insn, form: number, modes: number): number {
-  let detail = 0;
-  for (const op of insn.operands) {
-    if (op.kind !== 'mem') continue;
-    // The handler names the segment; in 64-bit code ES CS SS DS are alike.
-    const seg = op.seg >= SEG.fs || (modes & S.KEY_CODE64) === 0 ? op.seg + 1 : 0;
-    detail = (detail << 4) | (op.index !== NO_REGISTER ? 8 : 0) | seg;
-  }
-  return (form << 8) | detail;
+function bodyOf({ insn, key, known }: FormHandler): HandlerBody {
+  return { key, lower: (l) => l.instruction(liftForm(insn, key), known) };
 }
 
-/** The module that puts the handlers of forms, numbered in sequence, into the table it imports. */
-function moduleOf(forms: readonly PendingForm[]): Uint8Array<ArrayBuffer> {
-  const bodies = forms.map(({ insn, key }): HandlerBody => {
-    const definition = semantics[insn.mnemonic] ?? semantics['ud'];
-    if (definition === undefined) throw new Error('no definition of ud');
-    return { key, lower: (l) => l.instruction(insn, definition) };
-  });
-  return tableModule(bodies, (forms[0] as PendingForm).index);
+interface HandlerModule {
+  readonly module: ModuleBuilder;
+  readonly functions: FunctionIndex;
+  readonly types: HandlerTypes;
 }
 
-interface HandlerBody {
-  readonly key: number;
-  readonly lower: (l: HandlerLowering) => FunctionBody;
-}
-
-/** The bodies go into the table from `first` on; the last ones are exported by name instead. */
-function tableModule(
-  bodies: readonly HandlerBody[],
-  first: number,
-  exported: readonly string[] = [],
-): Uint8Array<ArrayBuffer> {
+/** A module that puts what `write` makes into the table it imports. */
+function tableModule(write: (m: HandlerModule) => void): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
   declareMemory(module);
   module.importTable('env', 'table', INITIAL_TABLE_SIZE);
-  const functions = importedFunctions(module);
-  const lowered = bodies.map(({ key, lower }) => lower(new HandlerLowering(functions, types, key)));
-  const indexes = lowered.map((f) => module.addFunction(f));
-  const inTable = indexes.length - exported.length;
-  module.elementsAt(first, indexes.slice(0, inTable));
-  for (const [n, name] of exported.entries()) module.export(name, indexes[inTable + n] as number);
+  write({ module, functions: importedFunctions(module), types });
   return module.finish();
+}
+
+/** Functions of handlers; their numbers. */
+function addHandlers({ module, functions, types }: HandlerModule, bodies: readonly HandlerBody[]): number[] {
+  // Every import comes before the first function.
+  return bodies.map((body) => handlerFunction(functions, types, body)).map((f) => module.addFunction(f));
+}
+
+/** The module of handlers numbered in sequence. */
+function handlersCode(handlers: readonly FormHandler[]): Uint8Array<ArrayBuffer> {
+  const first = (handlers[0] as FormHandler).index;
+  return tableModule((m) => m.module.elementsAt(first, addHandlers(m, handlers.map(bodyOf))));
 }
 
 // ---- what every interpreter begins with ----
 
 interface CommonForms {
   readonly forms: HandlerNumbers;
-  readonly pending: readonly PendingForm[];
+  /** In the order of their numbers, from FIRST_FORM on; the first `hot` of them share a function. */
+  readonly made: readonly FormHandler[];
+  readonly hot: number;
 }
 
 /** The forms that 64-bit code mostly uses. */
 function commonForms(): CommonForms {
-  const key = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
   const forms = new HandlerNumbers();
-  const pending: PendingForm[] = [];
-  for (const text of COMMON_FORMS_64.split(' ')) {
-    const bytes = Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
-    const insn = decode(bytes, 0, bytes.length, 64);
-    if (insn === 'truncated') continue;
+  const made: FormHandler[] = [];
+  const seen = new Set<string>();
+  const add = (text: string): void => {
+    const [last = '', before] = text.split('+').reverse();
+    const insn = insnOf(last);
+    const known =
+      before === undefined ? UNKNOWN : usefulFor(effectOn(liftForm(insnOf(before), COMMON_KEY).statements), insn.cond);
     const form = formNumber(insn);
-    const modes = key & modesOf(insn, form);
-    const detail = detailOf(insn, form, modes);
-    if (forms.find(modes, detail) !== undefined) continue;
-    const index = FIRST_FORM + pending.length;
-    forms.add(modes, detail, index);
-    pending.push({ index, insn, key: modes });
-  }
-  return { forms, pending };
+    const key = COMMON_KEY & modesOf(insn, form);
+    const detail = detailOf(insn, form, key);
+    const name = `${key} ${detail} ${known}`;
+    if (seen.has(name)) return;
+    seen.add(name);
+    const index = FIRST_FORM + made.length;
+    if (known === UNKNOWN) forms.add(key, detail, index);
+    made.push({ index, insn, key, known });
+  };
+  for (const text of HOT_FORMS_64.split(' ')) add(text);
+  const hot = made.length;
+  for (const text of COMMON_FORMS_64.split(' ')) add(text);
+  return { forms, made, hot };
+}
+const COMMON_KEY = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
+
+function insnOf(encoding: string): Insn {
+  const bytes = Uint8Array.from(encoding.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+  const insn = decode(bytes, 0, bytes.length, 64);
+  if (insn === 'truncated') throw new Error(`${encoding} is no instruction`);
+  return insn;
 }
 
-/** The module of their handlers, which is always the same: hosts may compile it ahead. */
+/** Handlers that are no instruction, by their numbers, and the ways in. */
+const SPECIAL: readonly HandlerBody['lower'][] = [
+  (l) => l.invalid(),
+  (l) => l.header(),
+  (l) => l.close(),
+  (l) => l.finder(),
+];
+const WAYS_IN: readonly HandlerBody['lower'][] = [(l) => l.enter(), (l) => l.run()];
+
+/** The module of their handlers and of those that are no instruction, which is always the same: hosts may compile it ahead. */
 export function commonHandlersCode(): Uint8Array<ArrayBuffer> {
-  return moduleOf(commonForms().pending);
+  return codeOf(commonForms());
+}
+function codeOf({ made, hot }: CommonForms): Uint8Array<ArrayBuffer> {
+  const special = (lower: HandlerBody['lower']): HandlerBody => ({ key: S.KEY_CODE64, lower });
+  const inLoop = [...SPECIAL.map(special), ...made.slice(0, hot).map(bodyOf)];
+  return tableModule((m) => {
+    const loopBody = handlerLoop(m.functions, m.types, HANDLER_INVALID, inLoop);
+    const others = addHandlers(m, [...WAYS_IN.map(special), ...made.slice(hot).map(bodyOf)]);
+    const loop = m.module.addFunction(loopBody);
+    for (const [n, name] of ['enter', 'run'].entries()) m.module.export(name, others[n] as number);
+    m.module.elementsAt(HANDLER_INVALID, [...inLoop.map(() => loop), ...others.slice(WAYS_IN.length)]);
+  });
 }
 
-interface CommonHandlers {
+interface CommonHandlers extends CommonForms {
   readonly module: WebAssembly.Module;
-  readonly forms: HandlerNumbers;
-  readonly count: number;
 }
 let common: CommonHandlers | undefined;
 
 /** Handlers of common forms, made once in a thread: at the first call, or of `compiled`, which is their code. */
 export function commonHandlers(compiled?: WebAssembly.Module): CommonHandlers {
   if (common !== undefined) return common;
-  const { forms, pending } = commonForms();
-  const module = compiled ?? new WebAssembly.Module(moduleOf(pending));
-  common = { module, forms, count: pending.length };
+  const forms = commonForms();
+  common = { module: compiled ?? new WebAssembly.Module(codeOf(forms)), ...forms };
   return common;
 }

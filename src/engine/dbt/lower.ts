@@ -4,7 +4,7 @@
  * subclasses (handler.ts: linear memory; region.ts: locals).
  */
 import type { Statement, Value } from '../../ir/value.js';
-import { Emitter } from '../../wasm/emitter.js';
+import type { Emitter } from '../../wasm/emitter.js';
 import type { WasmType } from '../../wasm/module.js';
 import { ROUTINES } from '../../x86/routines.js';
 import * as S from '../../x86/state.js';
@@ -26,8 +26,8 @@ export abstract class Lowering {
   readonly emit: Emitter;
   protected readonly functions: FunctionIndex;
 
-  constructor(parameters: readonly WasmType[], functions: FunctionIndex) {
-    this.emit = new Emitter(parameters);
+  constructor(emit: Emitter, functions: FunctionIndex) {
+    this.emit = emit;
     this.functions = functions;
   }
 

@@ -8,7 +8,8 @@
  *   20 base  24 index  28 scale i32            32 displacement i64   40 immediate i64
  *
  * A relative jump has no memory operand: its link (pointer to a header, 0: not resolved) stands where the index does, and where the
- * scale does that of a conditional one to what follows it.
+ * scale does that of a conditional one to what follows it; its link to another page (header and generation) where the
+ * displacement does. A call's link to where it returns stands where its second operand would.
  * Closing record: handler, offset, next as above, 8 link.
  * Header: handler and offset as above, 6 bytes of code in the block u16, 8 instructions in the block, 12 times entered,
  * 16 host address of its page, 20 block key, 24 host address of the second page where its only instruction crosses (0: none),
@@ -28,6 +29,8 @@ export const DISPLACEMENT = 32;
 export const IMMEDIATE = 40;
 export const LINK_TAKEN = 24;
 export const LINK_NEXT = 28;
+export const LINK_FAR = 32;
+export const LINK_RETURN = 12;
 
 export const CLOSE_LINK = 8;
 

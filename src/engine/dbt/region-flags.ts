@@ -6,6 +6,7 @@ import { Builder } from '../../ir/builder.js';
 import type { FlagsRecord, Statement, Value } from '../../ir/value.js';
 import * as S from '../../x86/state.js';
 import { conditionValue } from './flag-conditions.js';
+import { operationOf } from './flag-knowledge.js';
 import { RegionMemory } from './region-memory.js';
 
 export type FlagsPlace = 'locals' | 'memory';
@@ -180,9 +181,6 @@ export abstract class RegionFlags extends RegionMemory {
   }
 }
 
-function operationOf({ kind, size }: FlagsRecord): number {
-  return kind * 4 + (kind === S.CC_FLAGS ? 0 : Math.log2(size));
-}
 function wordOf({ dst, src, src2 }: FlagsRecord, n: number): Value | undefined {
   return n === 0 ? dst : n === 1 ? src : src2;
 }

@@ -1,5 +1,6 @@
 /** What routines, faults and conditionals do to the state that a region holds in locals. */
 import type { Statement, Value } from '../../ir/value.js';
+import { Emitter } from '../../wasm/emitter.js';
 import { ROUTINES } from '../../x86/routines.js';
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
@@ -16,7 +17,7 @@ export abstract class RegionState extends RegionFlags {
   protected readonly status: number;
 
   constructor(functions: FunctionIndex, key: number) {
-    super(['i32'], functions);
+    super(new Emitter(['i32']), functions);
     this.key = key;
     this.budget = this.emit.allocate('i32');
     this.status = this.emit.allocate('i32');

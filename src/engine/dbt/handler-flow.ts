@@ -1,0 +1,303 @@
+/** The ways from one interpreter handler to the next: records in sequence, links, what `lookup` finds, the ring of return addresses. */
+import type { Value } from '../../ir/value.js';
+import type { Emitter } from '../../wasm/emitter.js';
+import * as S from '../../x86/state.js';
+import { type FunctionIndex, Lowering } from './lower.js';
+import * as R from './record.js';
+
+/** Types of the module a handler belongs to. */
+export interface HandlerTypes {
+  /** (i32) -> i32. */
+  readonly handler: number;
+}
+
+/** Local 0: the record. */
+export const RECORD = 0;
+/** Bit of a link between pages. */
+const FAR = 1;
+
+export abstract class HandlerFlow extends Lowering {
+  protected readonly types: HandlerTypes;
+  protected readonly key: number;
+  /** Depth of the loop that goes from record to record; undefined in a function of its own. */
+  private readonly loop: number | undefined;
+  constructor(emit: Emitter, functions: FunctionIndex, types: HandlerTypes, key: number, loop: number | undefined) {
+    super(emit, functions);
+    this.types = types;
+    this.key = key;
+    this.loop = loop;
+  }
+
+  protected nextRecord(): void {
+    const e = this.emit;
+    e.get(RECORD);
+    e.i32(R.RECORD_SIZE);
+    e.op('i32.add');
+    e.set(RECORD);
+    this.dispatch();
+  }
+  /** Goes on at the record whose address is in local RECORD. */
+  protected dispatch(): void {
+    const e = this.emit;
+    if (this.loop !== undefined) {
+      e.br(this.loop);
+      return;
+    }
+    e.get(RECORD);
+    e.get(RECORD);
+    e.load('i32', 4, R.HANDLER);
+    e.returnCallIndirect(this.types.handler);
+  }
+  /** Goes on at the record `lookup` (or another finder) answers, or returns STATUS. The answer is on the stack. */
+  protected follow(): void {
+    const e = this.emit;
+    e.tee(RECORD);
+    e.if(undefined, true);
+    this.dispatch();
+    e.end();
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.STATUS);
+    e.return();
+  }
+  /** Follows a link of this record; where it is not resolved, RIP is set by `rip` and looked up. */
+  protected followLink(link: number, rip: () => void): void {
+    const e = this.emit;
+    const target = e.allocate('i32');
+    e.get(RECORD);
+    e.load('i32', 4, link);
+    e.tee(target);
+    e.if(undefined, true);
+    e.get(target);
+    e.set(RECORD);
+    this.dispatch();
+    e.end();
+    e.release(target, 'i32');
+    e.i32(0);
+    rip();
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
+    e.get(RECORD);
+    e.i32(link);
+    e.op('i32.add');
+    e.call(this.functions('lookup'));
+    this.follow();
+  }
+  /** Goes to a relative target: by the link within the page, by that between pages, or by looking it up. */
+  protected followTarget({ target, size }: { readonly target: Value; readonly size: number }): void {
+    const e = this.emit;
+    if (!this.is64 || size < 8) {
+      this.followLink(R.LINK_TAKEN, () => this.ripPlus(() => this.value(target), size));
+      return;
+    }
+    this.pin(target);
+    const header = e.allocate('i32');
+    e.get(RECORD);
+    e.load('i32', 4, R.LINK_TAKEN);
+    e.tee(header);
+    e.if();
+    e.get(header);
+    e.set(RECORD);
+    this.dispatch();
+    e.end();
+    const isFar = (): void => {
+      this.peek(target);
+      e.i64(12n);
+      e.op('i64.shr_u');
+      e.i64(0n);
+      e.op('i64.ne');
+    };
+    isFar();
+    e.if();
+    this.followPages(
+      header,
+      () => e.get(RECORD),
+      R.LINK_FAR,
+      () => this.ripPlus(() => this.peek(target)),
+    );
+    e.end();
+    e.release(header, 'i32');
+    e.i32(0);
+    this.ripPlus(() => this.peek(target));
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
+    e.get(RECORD);
+    e.i32(R.LINK_FAR | FAR);
+    e.i32(R.LINK_TAKEN);
+    isFar();
+    e.select('i32');
+    e.op('i32.add');
+    e.call(this.functions('lookup'));
+    this.discard(target);
+    this.follow();
+  }
+  /** Goes on by a link between pages if it is of the present generation and mode (see region-exits.ts). */
+  private followPages(header: number, link: () => void, offset: number, rip: () => void): void {
+    const e = this.emit;
+    link();
+    e.load('i32', 4, offset);
+    e.tee(header);
+    e.if(undefined, true);
+    link();
+    e.load('i32', 4, offset + 4);
+    this.pushGeneration();
+    e.op('i32.eq');
+    e.get(header);
+    e.load('i32', 4, R.HEADER_KEY);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.BLOCK_KEY);
+    e.op('i32.eq');
+    e.op('i32.and');
+    e.if(undefined, true);
+    e.i32(0);
+    rip();
+    e.i64(-4096n);
+    e.op('i64.and');
+    e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
+    e.get(header);
+    e.set(RECORD);
+    this.dispatch();
+    e.end();
+    e.end();
+  }
+  /** That of links between pages at this privilege level: the user's stands behind the supervisor's. */
+  private pushGeneration(): void {
+    const e = this.emit;
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.BLOCK_KEY);
+    e.i32(S.KEY_CPL_MASK);
+    e.op('i32.and');
+    e.i32(S.KEY_CPL_MASK);
+    e.op('i32.eq');
+    e.i32(Math.log2(S.LINK_GENERATION_USER - S.LINK_GENERATION_SUPERVISOR));
+    e.op('i32.shl');
+    e.load('i32', 4, S.CPU_BASE + S.LINK_GENERATION_SUPERVISOR);
+  }
+  /** Opens `if`: this is no single step, whose record may be gone at once. */
+  private ifNotStepped(): void {
+    const e = this.emit;
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.STEP);
+    e.op('i32.eqz');
+    e.if(undefined, true);
+  }
+  /** Notes in the ring where this call returns to. */
+  protected pushReturn(): void {
+    if (!this.is64) return;
+    const e = this.emit;
+    const top = e.allocate('i32');
+    this.ifNotStepped();
+    e.i32(0);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.i32(S.RETURN_ENTRY_SIZE);
+    e.op('i32.add');
+    e.i32(S.RETURN_RING_SIZE - 1);
+    e.op('i32.and');
+    e.tee(top);
+    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.get(top);
+    this.ripPlus(() => {
+      e.get(RECORD);
+      e.load('i64', 2, R.NEXT);
+    });
+    e.store('i64', 8, S.RETURN_RING);
+    e.get(top);
+    e.get(RECORD);
+    e.i32(R.LINK_RETURN | FAR);
+    e.op('i32.add');
+    e.store('i32', 4, S.RETURN_RING + 8);
+    e.end();
+    e.release(top, 'i32');
+  }
+  /** Goes to a RIP: a return to where the newest call of the ring returns by that call's link. */
+  protected followRip(rip: Value, isReturn: boolean): void {
+    const e = this.emit;
+    this.pin(rip);
+    const link = e.allocate('i32');
+    e.i32(0);
+    e.set(link);
+    if (isReturn && this.is64) this.popReturn(link, rip);
+    e.i32(0);
+    this.peek(rip);
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
+    e.get(link);
+    e.call(this.functions('lookup'));
+    e.release(link, 'i32');
+    this.discard(rip);
+    this.follow();
+  }
+  private popReturn(link: number, rip: Value): void {
+    const e = this.emit;
+    const top = e.allocate('i32');
+    this.ifNotStepped();
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.tee(top);
+    e.load('i64', 8, S.RETURN_RING);
+    this.peek(rip);
+    e.op('i64.eq');
+    e.if(undefined, true);
+    e.i32(0);
+    e.get(top);
+    e.i32(S.RETURN_ENTRY_SIZE);
+    e.op('i32.sub');
+    e.i32(S.RETURN_RING_SIZE - 1);
+    e.op('i32.and');
+    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
+    e.get(top);
+    e.load('i32', 4, S.RETURN_RING + 8);
+    e.tee(link);
+    e.if(undefined, true);
+    // Bit 0 of the link is set.
+    this.followPages(
+      top,
+      () => {
+        e.get(link);
+        e.i32(FAR);
+        e.op('i32.sub');
+      },
+      0,
+      () => this.peek(rip),
+    );
+    e.end();
+    e.end();
+    e.end();
+    e.release(top, 'i32');
+  }
+  private get is64(): boolean {
+    return (this.key & S.KEY_CODE64) !== 0;
+  }
+
+  /** To what follows this record's instruction. */
+  protected followNext(link: number): void {
+    this.followLink(link, () => {
+      this.ripPlus(() => {
+        this.emit.get(RECORD);
+        this.emit.load('i64', 2, R.NEXT);
+      });
+    });
+  }
+  protected setRip(offsetField: number): void {
+    const e = this.emit;
+    e.i32(0);
+    this.ripPlus(() => {
+      e.get(RECORD);
+      e.load('i64', 2, offsetField);
+    });
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
+  }
+  protected ripPlus(offset: () => void, size = 8): void {
+    const e = this.emit;
+    this.ripBase();
+    offset();
+    e.op('i64.add');
+    const bytes = this.key & S.KEY_CODE64 ? 8 : Math.min(size, 4);
+    if (bytes < 8) {
+      e.i64((1n << BigInt(bytes * 8)) - 1n);
+      e.op('i64.and');
+    }
+  }
+
+  protected override ripBase(): void {
+    this.emit.i32(0);
+    this.emit.load('i64', 8, S.CPU_BASE + S.RIP_BASE);
+  }
+}
