@@ -26,6 +26,10 @@ const INTERNAL: Record<string, Signature> = {
   lookupChecked: { params: [], results: ['i32'] },
   deliverFault: { params: [], results: ['i32'] },
   enter: HANDLER_SIGNATURE,
+  followLink: { params: ['i32', 'i32', 'i32'], results: ['i32'] },
+  followRip: { params: ['i64', 'i32', 'i32'], results: ['i32'] },
+  followReturn: { params: ['i64', 'i32'], results: ['i32'] },
+  followSite: { params: ['i32'], results: ['i32'] },
 };
 
 export function signatureOf(name: string): Signature {

@@ -18,6 +18,8 @@ export interface Lookup {
   readonly shift: number;
   readonly delta: number;
   readonly host: number;
+  /** How far behind the host address the bytes are. */
+  readonly behind: number;
 }
 
 const SLOT_MASK = (S.TLB_ENTRIES - 1) * S.TLB_ENTRY_SIZE;
@@ -281,7 +283,7 @@ export abstract class Lowering {
     e.get(host);
     e.load('i32', 4, this.viewOffset(write) + 8);
     e.set(host);
-    return { address: at, shift: 0, delta, host };
+    return { address: at, shift: 0, delta, host, behind: 0 };
   }
   protected pushHost({ delta, host }: Lookup): void {
     const e = this.emit;

@@ -6,7 +6,7 @@
  *       block $status               back to the run loop with a status
  *         block $fault              an access that the runtime refused, or that starts anew
  *           (body)
- *         end  store what the site of the access says, take the runtime's status
+ *         end  store what the site of the access says, leave with the runtime's status or start anew
  *       end  store RIP, return status
  *     end  follow the link
  *   end  follow a link between pages, or look RIP up
@@ -16,18 +16,14 @@
  */
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
-import * as R from './record.js';
 import { RegionState } from './region-state.js';
+import { FAR, INDIRECT } from './region-ways.js';
 
 /**
  * Hands out the linear-memory words that link an exit to a block, by page offset: `near` to one of the same page, `other` to
  * one of the same page in another mode, `far` to one of any page, `indirect` from a jump at that offset to where it went last.
  */
 export type LinkSlot = (kind: 'near' | 'other' | 'far' | 'indirect', offset: number) => number;
-
-/** Bits of a link: it is good between pages; its RIP must be compared, or did not agree. */
-export const FAR = 1;
-export const INDIRECT = 2;
 
 /** Depths of the four blocks right after opening. */
 const TO_RIP = 1;
@@ -37,7 +33,6 @@ const TO_FAULT = 4;
 
 /** Behind the registers in what a site says of locals: the flags are in theirs. */
 const FLAGS = 1 << 16;
-const PAGE_MASK = 4095;
 
 export abstract class RegionExits extends RegionState {
   protected readonly slot: LinkSlot;
@@ -72,23 +67,28 @@ export abstract class RegionExits extends RegionState {
     e.get(this.status);
     e.return();
     e.end();
-    this.followLink();
+    e.get(this.link);
+    e.get(this.offset);
+    e.get(this.budget);
+    e.returnCall(this.functions('followLink'));
     e.end();
-    this.followRip();
+    e.get(this.rip);
+    e.get(this.link);
+    e.get(this.budget);
+    e.returnCall(this.functions('followRip'));
   }
 
-  /** What a fault finds in locals, by its mask, and the status of the routine that refused the access. */
+  /** What an access that leaves has in locals, as its site says. */
   private spill(): void {
     const e = this.emit;
-    const field = (shift: number): void => {
+    if (this.spilled !== 0) {
       e.i32(0);
       e.load('i64', 8, S.CPU_BASE + S.ACCESS_SITE);
-      e.i64Small(shift);
+      e.i64Small(S.SITE_LOCALS_SHIFT);
       e.op('i64.shr_u');
       e.op('i32.wrap_i64');
-    };
-    field(S.SITE_LOCALS_SHIFT);
-    e.set(this.link);
+      e.set(this.link);
+    }
     const when = (bit: number, store: () => void): void => {
       if ((this.spilled & bit) === 0) return;
       e.get(this.link);
@@ -103,98 +103,10 @@ export abstract class RegionExits extends RegionState {
       this.dropFlags('locals');
       this.storeFlags();
     });
-    field(S.SITE_PENDING_SHIFT);
-    e.set(this.link);
     e.get(this.budget);
-    e.get(this.link);
-    e.op('i32.sub');
-    e.set(this.budget);
-    field(S.SITE_OFFSET_SHIFT);
-    e.i32(PAGE_MASK);
-    e.op('i32.and');
-    e.set(this.offset);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.STATUS);
-    e.tee(this.status);
-    // Nothing was refused: the instruction starts anew.
-    e.op('i32.eqz');
-    e.if(undefined, false);
-    this.pushRipAtOffset();
-    e.set(this.rip);
-    e.i32(0);
-    e.set(this.link);
-    e.br(TO_RIP);
-    e.end();
+    e.returnCall(this.functions('followSite'));
   }
 
-  private followLink(): void {
-    const e = this.emit;
-    this.storeBudget();
-    // A guest's loop may lead through several regions and have no back edge inside any.
-    this.pushInterrupted();
-    e.if(undefined, false);
-    this.setRipAtOffset();
-    e.i32(S.STATUS_BUDGET);
-    e.return();
-    e.end();
-    e.get(this.link);
-    e.load('i32', 4, 0);
-    this.enterHeader();
-    this.setRipAtOffset();
-    e.get(this.link);
-    e.call(this.functions('lookup'));
-    this.follow();
-  }
-  private followRip(): void {
-    const e = this.emit;
-    this.storeBudget();
-    e.i32(0);
-    e.get(this.rip);
-    e.store('i64', 8, S.CPU_BASE + S.RIP);
-    this.pushInterrupted();
-    e.if(undefined, false);
-    e.i32(S.STATUS_BUDGET);
-    e.return();
-    e.end();
-    if (this.key & S.KEY_CODE64) {
-      e.get(this.link);
-      e.i32(FAR | INDIRECT);
-      e.op('i32.and');
-      e.i32(FAR);
-      e.op('i32.eq');
-      e.if(undefined, true);
-      this.followPages();
-      e.end();
-    }
-    e.get(this.link);
-    e.call(this.functions('lookup'));
-    this.follow();
-  }
-  /** A link between pages is followed if it is of this generation and mode; else left for `lookup`. */
-  private followPages(): void {
-    const e = this.emit;
-    // Bit 0 of the link is set: the header is at link - 1, behind it the generation.
-    e.get(this.link);
-    e.i32(1);
-    e.op('i32.sub');
-    e.load('i32', 4, 0);
-    e.tee(this.status);
-    e.if(undefined, true);
-    e.get(this.link);
-    e.load('i32', 4, 3);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + (this.isUser ? S.LINK_GENERATION_USER : S.LINK_GENERATION_SUPERVISOR));
-    e.op('i32.eq');
-    e.get(this.status);
-    e.load('i32', 4, R.HEADER_KEY);
-    e.i32(this.key);
-    e.op('i32.eq');
-    e.op('i32.and');
-    e.if(undefined, true);
-    this.enterPage(() => e.get(this.rip));
-    e.end();
-    e.end();
-  }
   /** Goes on at the header in `status`, in the page of the RIP that `rip` pushes. */
   protected enterPage(rip: () => void): void {
     const e = this.emit;
@@ -206,10 +118,6 @@ export abstract class RegionExits extends RegionState {
     e.get(this.status);
     e.returnCall(this.functions('enter'));
   }
-  private get isUser(): boolean {
-    return (this.key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK;
-  }
-
   /** Nonzero: the budget is used up, or another thread wants the vCPU. */
   protected pushInterrupted(): void {
     const e = this.emit;
@@ -248,14 +156,11 @@ export abstract class RegionExits extends RegionState {
   private setRipAtOffset(): void {
     const e = this.emit;
     e.i32(0);
-    this.pushRipAtOffset();
-    e.store('i64', 8, S.CPU_BASE + S.RIP);
-  }
-  private pushRipAtOffset(): void {
     this.ripBase();
-    this.emit.get(this.offset);
-    this.emit.op('i64.extend_i32_s');
+    e.get(this.offset);
+    e.op('i64.extend_i32_s');
     this.addToRip(8);
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
   }
   private addToRip(size: number): void {
     const e = this.emit;
@@ -296,6 +201,14 @@ export abstract class RegionExits extends RegionState {
     this.storeAll();
     this.emit.br(TO_RIP);
   }
+  /** Goes to the RIP in its local, where a call returns. */
+  protected leaveToCaller(): void {
+    const e = this.emit;
+    this.storeAll();
+    e.get(this.rip);
+    e.get(this.budget);
+    e.returnCall(this.functions('followReturn'));
+  }
   protected override leaveWith(status: () => void, offset: number): void {
     const e = this.emit;
     this.storeAll();
@@ -323,8 +236,14 @@ export abstract class RegionExits extends RegionState {
   protected override leaveIfRefused(): void {
     const e = this.emit;
     e.op('i32.eqz');
-    if (this.flags !== 'memory') this.copyFlagsToLocals();
-    e.brIf(TO_FAULT);
+    if (this.flags === 'memory') {
+      e.brIf(TO_FAULT);
+      return;
+    }
+    e.if(undefined, false);
+    this.copyFlagsToLocals();
+    e.br(TO_FAULT);
+    e.end();
   }
   protected override startAnew(): void {
     const e = this.emit;
@@ -375,30 +294,5 @@ export abstract class RegionExits extends RegionState {
     e.get(top);
     e.i32(this.slot('far', this.insn.next) | FAR);
     e.store('i32', 4, S.RETURN_RING + 8);
-  }
-  /** Sets `link` to the newest caller's if RIP (in its local) is where that call returns to, else to none. */
-  protected popReturn(): void {
-    const e = this.emit;
-    const top = this.status;
-    e.i32(0);
-    e.set(this.link);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.tee(top);
-    e.load('i64', 8, S.RETURN_RING);
-    e.get(this.rip);
-    e.op('i64.eq');
-    e.if(undefined, true);
-    e.get(top);
-    e.load('i32', 4, S.RETURN_RING + 8);
-    e.set(this.link);
-    e.i32(0);
-    e.get(top);
-    e.i32(S.RETURN_ENTRY_SIZE);
-    e.op('i32.sub');
-    e.i32(S.RETURN_RING_SIZE - 1);
-    e.op('i32.and');
-    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.end();
   }
 }

@@ -22,10 +22,6 @@ interface KnownLookup extends Lookup {
   readonly place: Place;
   readonly write: boolean;
 }
-/** The bytes are `behind` the host address. */
-interface Access extends Lookup {
-  readonly behind: number;
-}
 /** What is known at a point of the code. */
 export interface MemoryKnowledge {
   readonly lookups: KnownLookup[];
@@ -48,7 +44,7 @@ export abstract class RegionMemory extends RegionRegisters {
   /** This instruction has accessed memory. */
   private hasAccessed = false;
   /** An access of this instruction that was found near, in locals of what is known. */
-  private checked: { readonly known: KnownLookup; readonly access: Access; readonly size: number } | undefined;
+  private checked: { readonly known: KnownLookup; readonly access: Lookup; readonly size: number } | undefined;
   /** Inside a conditional: what is looked up there is not known behind it. */
   protected isConditional = false;
 
@@ -165,7 +161,7 @@ export abstract class RegionMemory extends RegionRegisters {
   }
 
   /** `value`: of a store. */
-  private access(address: Value, size: number, write: boolean, value: Value | undefined, modify: boolean): Access {
+  private access(address: Value, size: number, write: boolean, value: Value | undefined, modify: boolean): Lookup {
     // Where every access is watched the TLB stays empty, and lookups tell nothing of each other.
     const isAlone = (this.key & S.KEY_CODE64) === 0 || (this.key & WATCHED) !== 0;
     const isFirst = !this.hasAccessed && !this.isConditional;
@@ -182,15 +178,18 @@ export abstract class RegionMemory extends RegionRegisters {
       if (checked?.known === known && checked.access.shift === shift && checked.size === size) return checked.access;
       const found = this.shifted(known, shift);
       this.ask(found, size, value, modify);
-      return { ...found, behind: 0 };
+      return found;
     }
     const found = this.probe(address, write);
     this.ask(found, size, value, modify);
-    if (place !== undefined && !this.isConditional) this.remember({ ...found, place, write });
-    return { ...found, behind: 0 };
+    if (place !== undefined && !this.isConditional) {
+      const { address: at, shift, delta, host, behind } = found;
+      this.remember({ address: at, shift, delta, host, behind, place, write });
+    }
+    return found;
   }
   /** Near what an earlier instruction has accessed. If it is in another page after all, the instruction starts anew without that. */
-  private near(known: KnownLookup, shift: number, size: number): Access {
+  private near(known: KnownLookup, shift: number, size: number): Lookup {
     const e = this.emit;
     const { address, host } = known;
     const behind = Math.max(0, shift);
@@ -211,7 +210,7 @@ export abstract class RegionMemory extends RegionRegisters {
     const host = e.allocate('i32');
     e.get(known.host);
     e.set(host);
-    return { address: known.address, shift, delta, host };
+    return { address: known.address, shift, delta, host, behind: 0 };
   }
   private movedDelta(from: number, shift: number): number {
     const e = this.emit;

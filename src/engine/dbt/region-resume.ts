@@ -5,7 +5,8 @@
  */
 import * as S from '../../x86/state.js';
 import * as R from './record.js';
-import { FAR, INDIRECT, RegionExits } from './region-exits.js';
+import { RegionExits } from './region-exits.js';
+import { FAR, INDIRECT } from './region-ways.js';
 
 /** Routines after which RIP is in another mode, and the generation of links into that. */
 const SYSTEM_CALLS: ReadonlyMap<string, number> = new Map([

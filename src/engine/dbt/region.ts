@@ -285,8 +285,11 @@ export class RegionLowering extends RegionResume {
     e.set(this.rip);
     this.jumpInside(s.transfer === 'return');
     if (s.transfer === 'call') this.pushReturn();
-    if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) this.popReturn();
-    else this.linkIndirect();
+    if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) {
+      this.leaveToCaller();
+      return;
+    }
+    this.linkIndirect();
     this.leaveToRip();
   }
   /** RIP (in its local) may be where the region has a landing. */

@@ -16,6 +16,7 @@ import { explain, type TranslationReport } from './explain.js';
 import { RuntimeImports } from './imports.js';
 import { Interpreter } from './interpreter.js';
 import * as R from './record.js';
+import { provideWays } from './region-ways.js';
 import { isStackAccess } from './stack-fault.js';
 import type { Compiler } from './translation.js';
 import { Translator } from './translator.js';
@@ -110,6 +111,7 @@ export class DbtVcpu implements SteppingVcpu {
     const imports = new RuntimeImports(memory, runtime);
     this.interpreter = new Interpreter(imports);
     imports.provide('enter', this.interpreter.enter);
+    provideWays(imports, this.interpreter.table);
     this.cache = new BlockCache(memory, this.interpreter, this.runtime);
     this.translator = new Translator(imports, this.interpreter.table, this.cache, startCompiler, options.hotThreshold);
     this.setWord(S.HOT_THRESHOLD, options.hotThreshold);
