@@ -130,6 +130,8 @@ export class OneInstruction {
 
   /** What has become hot is compiled when the vCPU runs next. */
   compileHot() {
+    // The guest does not sleep meanwhile: what gets hot then is not translated.
+    this.vcpu.duty.wake(this.nanoseconds);
     this.nanoseconds += 1e9;
   }
 
