@@ -169,10 +169,10 @@ export class BlockCache {
     this.setWord(block.header, R.HEADER_HEAT, -entries);
     return entries > 0;
   }
-  /** Lets the block there become hot again. */
+  /** Lets the block there become hot again, having run once at least: a hot block is not entered. */
   cool(gpa: number, key: number): void {
     const block = this.find(gpa, key);
-    if (block !== undefined && !this.isTranslated(block)) this.setWord(block.header, R.HEADER_HEAT, 0);
+    if (block !== undefined && !this.isTranslated(block)) this.setWord(block.header, R.HEADER_HEAT, -1);
   }
 
   /**
