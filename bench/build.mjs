@@ -59,7 +59,7 @@ function compile(directory, output, more = []) {
 /** Images of the catalogue, pulled where they are not cached. */
 export async function openImages(dist) {
   const images = await import(join(dist, 'image/node/images.js'));
-  const { ImageCache, cacheDirectory } = await import(join(dist, 'image/node/cache.js'));
+  const { BUSYBOX_FILE, ImageCache, cacheDirectory } = await import(join(dist, 'image/node/cache.js'));
   const cache = new ImageCache();
   const record = async (name) => {
     const found = await images.findImage(name, cache);
@@ -70,7 +70,7 @@ export async function openImages(dist) {
   return {
     /** What is not ours and was fetched for measuring. */
     cache: join(cacheDirectory(), 'bench'),
-    busybox: async (name) => await cache.read(await record(name), images.BUSYBOX_FILE),
+    busybox: async (name) => await cache.read(await record(name), BUSYBOX_FILE),
     /** {data, name} */
     kernel: async (name) => {
       const found = await record(name);
