@@ -2,6 +2,7 @@
 import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { collectGarbage } from './base/node/garbage.js';
+import { Loading } from './base/node/loading.js';
 import { serveRequests } from './engine/dbt/compiler-thread.js';
 import type { TranslationRequest } from './engine/dbt/translation.js';
 
@@ -9,6 +10,7 @@ export interface CompilerWorkerData {
   readonly memory: WebAssembly.Memory;
   readonly answers: Int32Array;
   readonly port: MessagePort;
+  readonly loading: Int32Array<SharedArrayBuffer>;
 }
 
 /**
@@ -32,7 +34,8 @@ function tidy(): void {
   idle.refresh();
 }
 
-const { memory, answers, port } = workerData as CompilerWorkerData;
+const { memory, answers, port, loading } = workerData as CompilerWorkerData;
+new Loading(loading).end();
 const serve = serveRequests(memory, answers, (answer) => port.postMessage(answer));
 port.on('message', (request: TranslationRequest) => {
   serve(request);

@@ -3,12 +3,22 @@ import { randomFillSync } from 'node:crypto';
 // The global of that name looks itself up at every use.
 import { performance } from 'node:perf_hooks';
 import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
+import { Loading } from './base/node/loading.js';
 import { type CompilerAnswer, CompilerThread } from './engine/dbt/compiler-thread.js';
 import { commonHandlers } from './engine/dbt/interpreter.js';
 import { loadSystem } from './engine/kvm/node/libc.js';
 import type { StartMessage } from './machine/protocol.js';
 import { runMachine } from './machine-worker.js';
 import type { CompilerWorkerData } from './node-compiler-worker.js';
+
+export interface VcpuWorkerData {
+  /** Of what engine kvm takes from the operating system. */
+  readonly lease: SharedArrayBuffer;
+  readonly loading: Int32Array<SharedArrayBuffer>;
+}
+
+const { lease, loading: count } = workerData as VcpuWorkerData;
+const loading = new Loading(count);
 
 const pool = new Uint32Array(256);
 let used = pool.length;
@@ -27,7 +37,8 @@ const COMPILER_YOUNG_GENERATION_MB = 3;
 function startCompiler(memory: WebAssembly.Memory): CompilerThread {
   const { port1, port2 } = new MessageChannel();
   const answers = new Int32Array(new SharedArrayBuffer(4));
-  const data: CompilerWorkerData = { memory, answers, port: port2 };
+  const data: CompilerWorkerData = { memory, answers, port: port2, loading: count };
+  loading.begin();
   const worker = new Worker(new URL('./node-compiler-worker.js', import.meta.url), {
     workerData: data,
     transferList: [port2],
@@ -41,7 +52,10 @@ function startCompiler(memory: WebAssembly.Memory): CompilerThread {
     answers,
     post: (request) => port1.postMessage(request),
     receive: () => receiveMessageOnPort(port1)?.message as CompilerAnswer | undefined,
-    end: () => void worker.terminate(),
+    end: () => {
+      loading.wait();
+      void worker.terminate();
+    },
   });
 }
 
@@ -50,14 +64,17 @@ export function serve(handlers: WebAssembly.Module | undefined): void {
   const port = parentPort;
   if (port === null) throw new Error('node-vcpu-worker.js belongs to a worker thread');
   commonHandlers(handlers);
+  loading.end();
   port.once('message', (start: StartMessage) => {
-    void runMachine(start, {
+    const run = runMachine(start, {
       now: () => performance.now() * 1e6,
       random,
       openSystem: loadSystem,
       startCompiler,
-      lease: (workerData as { lease?: SharedArrayBuffer } | null)?.lease,
+      lease,
       post: (message) => port.postMessage(message),
     });
+    // This thread ends now, and takes the compiler's with it.
+    void run.finally(() => loading.wait());
   });
 }

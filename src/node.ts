@@ -1,6 +1,7 @@
 /** Trapeze on Node: `import { Machine } from 'trapeze'`. */
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
+import { Loading } from './base/node/loading.js';
 import { createLeaseBuffer, isLeased, Lease } from './engine/kvm/lease.js';
 import { loadSystem } from './engine/kvm/node/libc.js';
 import { CAPABILITY_NAMES, chooseEngine, type KvmProbe, probeKvm } from './engine/kvm/probe.js';
@@ -8,6 +9,7 @@ import type { EnginesReport } from './machine/engines-report.js';
 import type { MachineOptions } from './machine/machine.js';
 import { MachineClient, type ThreadHost, type VcpuThread } from './machine/machine-client.js';
 import type { StartMessage, WorkerMessage } from './machine/protocol.js';
+import type { VcpuWorkerData } from './node-vcpu-worker.js';
 
 export * from './base/errors.js';
 export type { CpuState } from './engine/engine.js';
@@ -48,8 +50,10 @@ function spawn(): VcpuThread {
 
 function start(): VcpuThread {
   const lease = createLeaseBuffer();
+  const loading = new Loading();
+  loading.begin();
   const worker = new Worker(new URL('./node-worker.js', import.meta.url), {
-    workerData: { lease },
+    workerData: { lease, loading: loading.count } satisfies VcpuWorkerData,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });
   worker.on('exit', () => {
@@ -63,7 +67,7 @@ function start(): VcpuThread {
       worker.on('exit', (code) => listener(new Error(`the vCPU thread ended with code ${code}`)));
     },
     terminate() {
-      void worker.terminate();
+      loading.afterwards(() => void worker.terminate());
       // Out of the kernel, where no termination reaches it.
       if (isLeased(lease)) new Lease(loadSystem(), lease).kick();
     },
