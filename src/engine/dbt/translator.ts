@@ -5,6 +5,7 @@
 import * as S from '../../x86/state.js';
 import type { Block, BlockCache, CompiledRegion } from './block-cache.js';
 import { Delays } from './delays.js';
+import { HotQueue } from './hot-queue.js';
 import type { RuntimeImports } from './imports.js';
 import { FIRST_REGION, MAX_TABLE_SIZE } from './interpreter.js';
 import type { Compiler, HotBlock, PageHeat, TranslatedRegion, TranslationBatch } from './translation.js';
@@ -16,10 +17,6 @@ const MAX_GENERATION = 6;
 const HOT_TO_WARM = 40;
 /** To make a region again costs as much as its size: a block that wants it must be worth it. */
 const HOT_TO_PATIENCE = 40;
-/** Hot blocks of one request at most. */
-const BATCH = 12;
-/** The hottest of a request has run at most so many times as often as the coolest. */
-const HEAT_OF_ONE_BATCH = 3;
 /** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
 const ROOM = 65536;
 const LOW_ROOM = 32768;
@@ -37,8 +34,7 @@ export class Translator {
   private readonly patience: number;
   private readonly freeIndexes: number[] = [];
   private nextIndex = FIRST_REGION;
-  private queue: Block[] = [];
-  private queuedSince = 0;
+  private readonly queue: HotQueue;
   private isCompiling = false;
   private roomLeft = 0;
   private roomEpoch = -1;
@@ -64,6 +60,7 @@ export class Translator {
     this.imports = imports;
     this.table = table;
     this.cache = cache;
+    this.queue = new HotQueue(cache);
     this.startCompiler = startCompiler;
     this.i32 = new Int32Array(imports.memory.buffer);
     cache.onRegionDropped = (region) => {
@@ -75,9 +72,8 @@ export class Translator {
 
   /** Remembers a hot block; it is compiled with others of its time (a module costs far more than a function). */
   request(block: Block, nowNs: number): void {
-    if (this.queue.length === 0) this.queuedSince = nowNs;
-    this.queue.push(block);
-    if (this.queue.length >= BATCH) this.advance(Infinity);
+    this.queue.add(block, nowNs);
+    if (this.queue.isFull) this.advance(nowNs);
   }
 
   /** Started when the vCPU first runs: one that only steps for another engine needs none. */
@@ -93,19 +89,23 @@ export class Translator {
 
   /** Enters what was compiled and submits what has waited long enough. */
   advance(nowNs: number): void {
-    const { compiler } = this;
     if (!this.isWaiting) return;
     const started = performance.now();
     if (this.isCompiling) this.collect();
-    if (!this.isCompiling && this.queue.length > 0 && nowNs - this.queuedSince >= compiler.waitNs) this.submit();
+    if (!this.isCompiling && this.isTime(nowNs)) this.submit(nowNs);
     this.stalls.add(performance.now() - started);
   }
 
-  private submit(): void {
+  private isTime(nowNs: number): boolean {
+    const { queue } = this;
+    return queue.isFull || (queue.length > 0 && queue.waitedNs(nowNs) >= this.compiler.waitNs);
+  }
+
+  private submit(nowNs: number): void {
     const hot: HotBlock[] = [];
     const pages: PageHeat[] = [];
-    for (const block of this.hottest()) {
-      if (!this.cache.isAlive(block) || this.cache.isTranslated(block)) continue;
+    for (const block of this.queue.take(nowNs, this.compiler.waitNs > 0)) {
+      if (this.cache.isTranslated(block)) continue;
       const { gpa, key } = block;
       const found = this.cache.regionAt(gpa, key);
       const old = found !== undefined && found.generation < MAX_GENERATION ? found : undefined;
@@ -124,19 +124,6 @@ export class Translator {
     this.compiler.submit({ epoch, hot, pages, room: at === 0 ? undefined : { at, bytes: ROOM } });
     // A compiler of this thread is done now.
     this.collect();
-  }
-
-  /**
-   * Takes the next blocks of the queue: what ran most since it came there is a loop that waits, and the more others come along
-   * the longer it waits.
-   */
-  private hottest(): Block[] {
-    const heats = new Map(this.queue.map((block) => [block, this.cache.heat(block)]));
-    const heat = (block: Block): number => heats.get(block) as number;
-    this.queue.sort((a, b) => heat(b) - heat(a));
-    const least = heat(this.queue[0] as Block) / HEAT_OF_ONE_BATCH;
-    const cooler = this.queue.findIndex((block) => heat(block) < least);
-    return this.queue.splice(0, Math.min(BATCH, cooler < 0 ? BATCH : cooler));
   }
 
   private collect(): void {
@@ -225,6 +212,7 @@ export class Translator {
       modules: this.modules,
       'regions dropped': this.dropped,
       'regions outdated': this.outdated,
+      'blocks cooled while they waited': this.queue.cooled,
       'guest instructions': this.instructions,
       'module bytes': this.bytes,
       ms: this.milliseconds,

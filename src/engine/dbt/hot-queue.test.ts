@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Block } from './block-cache.js';
+import { type Heat, HotQueue } from './hot-queue.js';
+
+const MS = 1e6;
+
+function rig(): {
+  queue: HotQueue;
+  heats: Map<number, number>;
+  cooled: number[];
+  block: (gpa: number, heat: number) => Block;
+} {
+  const heats = new Map<number, number>();
+  const cooled: number[] = [];
+  const heat: Heat = {
+    isAlive: ({ gpa }) => heats.has(gpa),
+    heat: ({ gpa }) => heats.get(gpa) ?? 0,
+    cool: (gpa) => void cooled.push(gpa),
+  };
+  const block = (gpa: number, now: number): Block => {
+    heats.set(gpa, now);
+    return { gpa, key: 0, header: gpa } as Block;
+  };
+  return { queue: new HotQueue(heat), heats, cooled, block };
+}
+
+const gpas = (blocks: readonly Block[]): number[] => blocks.map(({ gpa }) => gpa);
+
+test('the hottest come first, and none that is far cooler with them', () => {
+  const { queue, heats, block } = rig();
+  for (const gpa of [1, 2, 3]) queue.add(block(gpa, 2000), 0);
+  heats.set(2, 9000);
+  heats.set(3, 4000);
+  assert.deepEqual(gpas(queue.take(MS, false)), [2, 3]);
+  assert.equal(queue.length, 1);
+  assert.deepEqual(gpas(queue.take(MS, false)), [1]);
+  assert.deepEqual(queue.take(MS, false), []);
+});
+
+test('what is dead or was hardly entered while it waited is not compiled', () => {
+  const { queue, heats, cooled, block } = rig();
+  for (const gpa of [1, 2, 3]) queue.add(block(gpa, 2000), 0);
+  heats.set(1, 2400);
+  heats.set(2, 2600);
+  heats.delete(3);
+  assert.deepEqual(gpas(queue.take(10 * MS, false)), [2]);
+  assert.deepEqual([cooled, queue.cooled, queue.length], [[1], 1, 0]);
+  queue.add(block(4, 2000), 0);
+  assert.deepEqual(gpas(queue.take(10 * MS, true)), [4], 'unless the compiler wants it so');
+});
+
+test('a batch is bounded', () => {
+  const { queue, block } = rig();
+  for (let gpa = 0; gpa < 30; gpa++) queue.add(block(gpa, 2000), 0);
+  assert.equal(queue.isFull, true);
+  assert.equal(queue.take(MS, false).length, 12);
+  assert.equal(queue.length, 18);
+  assert.equal(queue.waitedNs(3 * MS), 3 * MS);
+});

@@ -1,0 +1,83 @@
+/** Hot blocks that wait to be compiled. A compiler in a thread of its own can be far behind: not all stay hot so long. */
+import type { Block } from './block-cache.js';
+
+/** Blocks of one batch at most. */
+const BATCH = 12;
+/** The hottest of a batch has run at most so many times as often as the coolest. */
+const HEAT_OF_ONE_BATCH = 3;
+/** A block that has waited this long ... */
+const LONG_WAIT_NS = 5e6;
+/** ... and was entered less often meanwhile is hot no more: its translation would cost what it saves in half a second. */
+const LEAST_ENTRIES_PER_MS = 50;
+
+/** What is known of blocks. */
+export interface Heat {
+  isAlive(block: Block): boolean;
+  heat(block: Block): number;
+  cool(gpa: number, key: number): void;
+}
+
+interface Waiting {
+  readonly block: Block;
+  readonly sinceNs: number;
+  /** Its heat then. */
+  readonly before: number;
+  heat: number;
+}
+
+export class HotQueue {
+  private readonly heat: Heat;
+  private waiting: Waiting[] = [];
+  /** Blocks that did not stay hot. */
+  cooled = 0;
+
+  constructor(heat: Heat) {
+    this.heat = heat;
+  }
+
+  get length(): number {
+    return this.waiting.length;
+  }
+  get isFull(): boolean {
+    return this.waiting.length >= BATCH;
+  }
+
+  add(block: Block, nowNs: number): void {
+    const heat = this.heat.heat(block);
+    this.waiting.push({ block, sinceNs: nowNs, before: heat, heat });
+  }
+
+  /** How long the oldest has waited. */
+  waitedNs(nowNs: number): number {
+    return nowNs - (this.waiting[0]?.sinceNs ?? nowNs);
+  }
+
+  /**
+   * The next batch: what ran most since it came here is a loop that waits, and the more others come along the longer it waits.
+   * `keepAll`: the queue was no longer than the compiler wants it to be.
+   */
+  take(nowNs: number, keepAll: boolean): Block[] {
+    const hot: Waiting[] = [];
+    for (const each of this.waiting) {
+      if (!this.heat.isAlive(each.block)) continue;
+      each.heat = this.heat.heat(each.block);
+      if (keepAll || isStillHot(each, nowNs)) hot.push(each);
+      else this.cool(each.block);
+    }
+    const order = hot.toSorted((a, b) => b.heat - a.heat);
+    const least = (order[0]?.heat ?? 0) / HEAT_OF_ONE_BATCH;
+    const batch = new Set(order.slice(0, BATCH).filter(({ heat }) => heat >= least));
+    this.waiting = hot.filter((each) => !batch.has(each));
+    return [...batch].map(({ block }) => block);
+  }
+
+  private cool({ gpa, key }: Block): void {
+    this.cooled++;
+    this.heat.cool(gpa, key);
+  }
+}
+
+function isStillHot({ sinceNs, before, heat }: Waiting, nowNs: number): boolean {
+  const waitedNs = nowNs - sinceNs;
+  return waitedNs < LONG_WAIT_NS || heat - before >= (waitedNs / 1e6) * LEAST_ENTRIES_PER_MS;
+}
