@@ -18,7 +18,7 @@ import { type CpuidEntry, commonFeatures, cpuidEntries, DEFAULT_CPUID_OPTIONS } 
 export type EngineName = Engine['name'];
 
 /** Entries after which a block is translated. */
-const HOT_THRESHOLD = 8000;
+const HOT_THRESHOLD = 5000;
 const DBT_TSC_HZ = 1e9;
 const TSC = 0x10;
 /** How far a time-stamp counter may jump ahead when the engine changes, and how long it is waited for one that is behind. */
