@@ -70,10 +70,14 @@ export class Translator {
     };
   }
 
-  /** Remembers a hot block; it is compiled with others of its time (a module costs far more than a function). */
-  request(block: Block, nowNs: number): void {
+  /**
+   * Remembers a hot block; it is compiled with others of its time (a module costs far more than a function). True: it is the first
+   * of them, and the compiler has nothing to do.
+   */
+  request(block: Block, nowNs: number): boolean {
     this.queue.add(block, nowNs);
     if (this.queue.isFull) this.advance(nowNs);
+    return !this.isCompiling && this.queue.length === 1;
   }
 
   /** Started when the vCPU first runs: one that only steps for another engine needs none. */
