@@ -3,7 +3,9 @@ import type { Value } from '../../ir/value.js';
 import type { Emitter } from '../../wasm/emitter.js';
 import * as S from '../../x86/state.js';
 import { type FunctionIndex, Lowering } from './lower.js';
+import { FAR, followPageLink } from './page-links.js';
 import * as R from './record.js';
+import { popReturn, pushReturn } from './return-ring.js';
 
 /** Types of the module a handler belongs to. */
 export interface HandlerTypes {
@@ -13,8 +15,6 @@ export interface HandlerTypes {
 
 /** Local 0: the record. */
 export const RECORD = 0;
-/** Bit of a link between pages. */
-const FAR = 1;
 
 export abstract class HandlerFlow extends Lowering {
   protected readonly types: HandlerTypes;
@@ -128,47 +128,18 @@ export abstract class HandlerFlow extends Lowering {
     this.discard(target);
     this.follow();
   }
-  /** Goes on by a link between pages if it is of the present generation and mode (see region-exits.ts). */
+  /** Goes on by the link between pages at `offset` from what `link` pushes, where it holds. */
   private followPages(header: number, link: () => void, offset: number, rip: () => void): void {
     const e = this.emit;
-    link();
-    e.load('i32', 4, offset);
-    e.tee(header);
-    e.if(undefined, true);
-    link();
-    e.load('i32', 4, offset + 4);
-    this.pushGeneration();
-    e.op('i32.eq');
-    e.get(header);
-    e.load('i32', 4, R.HEADER_KEY);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.BLOCK_KEY);
-    e.op('i32.eq');
-    e.op('i32.and');
-    e.if(undefined, true);
-    e.i32(0);
-    rip();
-    e.i64(-4096n);
-    e.op('i64.and');
-    e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
-    e.get(header);
-    e.set(RECORD);
-    this.dispatch();
-    e.end();
-    e.end();
-  }
-  /** That of links between pages at this privilege level: the user's stands behind the supervisor's. */
-  private pushGeneration(): void {
-    const e = this.emit;
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.BLOCK_KEY);
-    e.i32(S.KEY_CPL_MASK);
-    e.op('i32.and');
-    e.i32(S.KEY_CPL_MASK);
-    e.op('i32.eq');
-    e.i32(Math.log2(S.LINK_GENERATION_USER - S.LINK_GENERATION_SUPERVISOR));
-    e.op('i32.shl');
-    e.load('i32', 4, S.CPU_BASE + S.LINK_GENERATION_SUPERVISOR);
+    const word = (n: number): void => {
+      link();
+      e.load('i32', 4, offset + n);
+    };
+    followPageLink(e, header, word, rip, () => {
+      e.get(header);
+      e.set(RECORD);
+      this.dispatch();
+    });
   }
   /** Opens `if`: this is no single step, whose record may be gone at once. */
   private ifNotStepped(): void {
@@ -184,26 +155,16 @@ export abstract class HandlerFlow extends Lowering {
     const e = this.emit;
     const top = e.allocate('i32');
     this.ifNotStepped();
-    e.i32(0);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.i32(S.RETURN_ENTRY_SIZE);
-    e.op('i32.add');
-    e.i32(S.RETURN_RING_SIZE - 1);
-    e.op('i32.and');
-    e.tee(top);
-    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.get(top);
-    this.ripPlus(() => {
+    const rip = (): void =>
+      this.ripPlus(() => {
+        e.get(RECORD);
+        e.load('i64', 2, R.NEXT);
+      });
+    pushReturn(e, top, rip, () => {
       e.get(RECORD);
-      e.load('i64', 2, R.NEXT);
+      e.i32(R.LINK_RETURN | FAR);
+      e.op('i32.add');
     });
-    e.store('i64', 8, S.RETURN_RING);
-    e.get(top);
-    e.get(RECORD);
-    e.i32(R.LINK_RETURN | FAR);
-    e.op('i32.add');
-    e.store('i32', 4, S.RETURN_RING + 8);
     e.end();
     e.release(top, 'i32');
   }
@@ -228,37 +189,18 @@ export abstract class HandlerFlow extends Lowering {
     const e = this.emit;
     const top = e.allocate('i32');
     this.ifNotStepped();
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.tee(top);
-    e.load('i64', 8, S.RETURN_RING);
-    this.peek(rip);
-    e.op('i64.eq');
-    e.if(undefined, true);
-    e.i32(0);
-    e.get(top);
-    e.i32(S.RETURN_ENTRY_SIZE);
-    e.op('i32.sub');
-    e.i32(S.RETURN_RING_SIZE - 1);
-    e.op('i32.and');
-    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.get(top);
-    e.load('i32', 4, S.RETURN_RING + 8);
-    e.tee(link);
-    e.if(undefined, true);
-    // Bit 0 of the link is set.
-    this.followPages(
-      top,
-      () => {
+    const pushRip = (): void => this.peek(rip);
+    popReturn(e, top, pushRip, () => {
+      e.tee(link);
+      e.if(undefined, true);
+      const header = (): void => {
         e.get(link);
         e.i32(FAR);
         e.op('i32.sub');
-      },
-      0,
-      () => this.peek(rip),
-    );
-    e.end();
-    e.end();
+      };
+      this.followPages(top, header, 0, pushRip);
+      e.end();
+    });
     e.end();
     e.release(top, 'i32');
   }

@@ -8,6 +8,7 @@ import * as S from '../../x86/state.js';
 import { conditionOf, operationOf, UNKNOWN } from './flag-knowledge.js';
 import { HandlerFlow, RECORD } from './handler-flow.js';
 import type { DynamicLift } from './lift-dynamic.js';
+import { pushInterrupted } from './page-links.js';
 import * as R from './record.js';
 
 export class HandlerLowering extends HandlerFlow {
@@ -36,12 +37,7 @@ export class HandlerLowering extends HandlerFlow {
     e.op('i32.sub');
     e.tee(n);
     e.store('i32', 4, S.CPU_BASE + S.BUDGET);
-    e.get(n);
-    e.i32(0);
-    e.op('i32.lt_s');
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
-    e.op('i32.or');
+    pushInterrupted(e, n);
     e.if(undefined, false);
     this.setRip(R.OFFSET);
     e.i32(S.STATUS_BUDGET);

@@ -16,8 +16,9 @@
  */
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
+import { FAR, INDIRECT, pushInterrupted } from './page-links.js';
 import { RegionState } from './region-state.js';
-import { FAR, INDIRECT } from './region-ways.js';
+import { pushReturn } from './return-ring.js';
 
 /**
  * Hands out the linear-memory words that link an exit to a block, by page offset: `near` to one of the same page, `other` to
@@ -120,13 +121,7 @@ export abstract class RegionExits extends RegionState {
   }
   /** Nonzero: the budget is used up, or another thread wants the vCPU. */
   protected pushInterrupted(): void {
-    const e = this.emit;
-    e.get(this.budget);
-    e.i32(0);
-    e.op('i32.lt_s');
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
-    e.op('i32.or');
+    pushInterrupted(this.emit, this.budget);
   }
 
   /** Goes on at the header on the stack, if it is not 0. */
@@ -277,22 +272,12 @@ export abstract class RegionExits extends RegionState {
   /** Notes where the call of this instruction will return to. */
   protected pushReturn(): void {
     if ((this.key & S.KEY_CODE64) === 0) return;
-    const e = this.emit;
-    const top = this.link;
-    e.i32(0);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.i32(S.RETURN_ENTRY_SIZE);
-    e.op('i32.add');
-    e.i32(S.RETURN_RING_SIZE - 1);
-    e.op('i32.and');
-    e.tee(top);
-    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.get(top);
-    this.ripAt(this.insn.next);
-    e.store('i64', 8, S.RETURN_RING);
-    e.get(top);
-    e.i32(this.slot('far', this.insn.next) | FAR);
-    e.store('i32', 4, S.RETURN_RING + 8);
+    const link = this.slot('far', this.insn.next) | FAR;
+    pushReturn(
+      this.emit,
+      this.link,
+      () => this.ripAt(this.insn.next),
+      () => this.emit.i32(link),
+    );
   }
 }

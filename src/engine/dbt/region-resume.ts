@@ -4,9 +4,9 @@
  * else looks the next block up.
  */
 import * as S from '../../x86/state.js';
+import { FAR, INDIRECT } from './page-links.js';
 import * as R from './record.js';
 import { RegionExits } from './region-exits.js';
-import { FAR, INDIRECT } from './region-ways.js';
 
 /** Routines after which RIP is in another mode, and the generation of links into that. */
 const SYSTEM_CALLS: ReadonlyMap<string, number> = new Map([

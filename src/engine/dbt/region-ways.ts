@@ -12,11 +12,9 @@ import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports, signatureOf } from './imports.js';
 import type { FunctionIndex } from './lower.js';
+import { FAR, followPageLink, INDIRECT, pushInterrupted } from './page-links.js';
 import * as R from './record.js';
-
-/** Bits of a link: it is good between pages; its RIP must be compared, or did not agree. */
-export const FAR = 1;
-export const INDIRECT = 2;
+import { popReturn } from './return-ring.js';
 
 const PAGE_MASK = 4095;
 
@@ -80,25 +78,12 @@ class Way {
     const e = this.emit;
     const link = e.allocate('i32');
     const top = e.allocate('i32');
-    // The newest caller's link, if RIP is where that call returns to.
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.tee(top);
-    e.load('i64', 8, S.RETURN_RING);
-    e.get(rip);
-    e.op('i64.eq');
-    e.if(undefined, true);
-    e.get(top);
-    e.load('i32', 4, S.RETURN_RING + 8);
-    e.set(link);
-    e.i32(0);
-    e.get(top);
-    e.i32(S.RETURN_ENTRY_SIZE);
-    e.op('i32.sub');
-    e.i32(S.RETURN_RING_SIZE - 1);
-    e.op('i32.and');
-    e.store('i32', 4, S.CPU_BASE + S.RETURN_TOP);
-    e.end();
+    popReturn(
+      e,
+      top,
+      () => e.get(rip),
+      () => e.set(link),
+    );
     this.goTo(rip, link, budget);
     return e.finish(type);
   }
@@ -157,45 +142,22 @@ class Way {
     e.end();
     this.lookUp(link, header);
   }
-  /** A link between pages is followed if it is of this generation and mode; else left for `lookup`. */
+  /** The header stands at link - 1, for bit 0 of the link is set; what does not hold is left for `lookup`. */
   private followPages(rip: number, link: number, header: number): void {
     const e = this.emit;
     const word = (offset: number): void => {
-      e.i32(0);
-      e.load('i32', 4, S.CPU_BASE + offset);
+      e.get(link);
+      e.i32(FAR);
+      e.op('i32.sub');
+      e.load('i32', 4, offset);
     };
-    // Bit 0 of the link is set: the header is at link - 1, behind it the generation.
-    e.get(link);
-    e.i32(1);
-    e.op('i32.sub');
-    e.load('i32', 4, 0);
-    e.tee(header);
-    e.if(undefined, true);
-    e.get(link);
-    e.load('i32', 4, 3);
-    word(S.LINK_GENERATION_USER);
-    word(S.LINK_GENERATION_SUPERVISOR);
-    word(S.BLOCK_KEY);
-    e.i32(S.KEY_CPL_MASK);
-    e.op('i32.and');
-    e.i32(S.KEY_CPL_MASK);
-    e.op('i32.eq');
-    e.select('i32');
-    e.op('i32.eq');
-    e.get(header);
-    e.load('i32', 4, R.HEADER_KEY);
-    word(S.BLOCK_KEY);
-    e.op('i32.eq');
-    e.op('i32.and');
-    e.if(undefined, true);
-    e.i32(0);
-    e.get(rip);
-    e.i64Small(-4096);
-    e.op('i64.and');
-    e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
-    this.enter(header);
-    e.end();
-    e.end();
+    followPageLink(
+      e,
+      header,
+      word,
+      () => e.get(rip),
+      () => this.enter(header),
+    );
   }
 
   private storeBudget(budget: number): void {
@@ -207,12 +169,7 @@ class Way {
   /** The budget is used up, or another thread wants the vCPU. */
   private returnIfInterrupted(budget: number, before: () => void): void {
     const e = this.emit;
-    e.get(budget);
-    e.i32(0);
-    e.op('i32.lt_s');
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
-    e.op('i32.or');
+    pushInterrupted(e, budget);
     e.if(undefined, false);
     before();
     e.i32(S.STATUS_BUDGET);
