@@ -1,6 +1,8 @@
 /** Port accesses: privilege, and the machine's answer. SDM Vol. 1, "I/O Protection Mechanism". */
 import {
   BLOCK_KEY,
+  CLOCK_BUDGET,
+  CLOCK_UNREAD,
   CPU_BASE,
   EXIT_PIO_IN,
   EXIT_PIO_OUT,
@@ -44,8 +46,11 @@ export function portIn(port: i32, size: i32): i32 {
   if (refused != 0) return refused;
   const number = port & 0xffff;
   const value = isDirect() ? portRead(number, size) : -1;
-  if (value >= 0) store<u32>(CPU_BASE + LAST_IN, value as u32);
-  else {
+  if (value >= 0) {
+    store<u32>(CPU_BASE + LAST_IN, value as u32);
+    // It may have told the time: the TSC must not tell an earlier one.
+    store<i32>(CPU_BASE + CLOCK_BUDGET, CLOCK_UNREAD);
+  } else {
     if (request(EXIT_PIO_IN, number as u64, size, 0) == 0) return STATUS_EXIT;
     const bits: u64 = (size as u64) << 3;
     store<u32>(CPU_BASE + LAST_IN, (answer() & (((1 as u64) << bits) - 1)) as u32);

@@ -156,10 +156,12 @@ function emitRoutines(code: Code): void {
 
   code.label('exit').op('out 0xf4, al', 0xe6, EXIT_PORT).op('cli', 0xfa).op('hlt', 0xf4).jmp('exit');
 
-  // Ticks of the time-stamp counter over CALIBRATION_MS of the ACPI timer.
+  // Ticks of the time-stamp counter over CALIBRATION_MS of the ACPI timer,
   const readTimer = (): Code => code.op('mov edx', 0xba).u32(PM_TIMER).op('in eax, dx', 0xed);
+  // from the moment when that changes: a timer may be told that was read some time ago.
   code.label('calibrate');
-  readTimer().op('mov ebx, eax', 0x89, 0xc3);
+  readTimer().op('mov ebx, eax', 0x89, 0xc3).label('calibrate from here');
+  readTimer().op('cmp eax, ebx', 0x39, 0xd8).jcc(CONDITION.Z, 'calibrate from here').op('mov ebx, eax', 0x89, 0xc3);
   emitReadTsc(code).op('mov r12, rax', 0x49, 0x89, 0xc4).label('calibrate again');
   readTimer().op('mov edi, eax', 0x89, 0xc7);
   emitReadTsc(code).op('sub edi, ebx', 0x29, 0xdf).op('and edi', 0x81, 0xe7).u32(PM_MASK);

@@ -291,6 +291,22 @@ test('port accesses go to the machine', () => {
   assert.deepEqual([m.get32(S.EXIT_KIND), m.get64(S.EXIT_VALUE)], [S.EXIT_PIO_OUT, 0x2345n]);
 });
 
+test('a TSC read after an answer of a device is not from before it', () => {
+  m.flat32(0);
+  m.put32(S.DIRECT, 1);
+  for (const ask of [() => m.call('portIn', 0x608, 4), () => m.wide('loadSlow')(0xfed0_00f0n, 4)]) {
+    m.put32(S.CLOCK_BUDGET, S.CLOCK_UNREAD);
+    m.ticks += 1000;
+    m.call('rdtsc');
+    m.ticks += 1000;
+    m.answer = 77;
+    ask();
+    m.call('rdtsc');
+    assert.equal(m.gpr(RAX), BigInt(m.ticks));
+  }
+  m.put32(S.DIRECT, 0);
+});
+
 test('CLI, STI, PUSHF, POPF by privilege', () => {
   m.long(3);
   assert.equal(outcome(m.call('cli')), '13(0)');

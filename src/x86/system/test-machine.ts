@@ -48,14 +48,16 @@ export class TestMachine {
   readonly view = new DataView(this.memory.buffer);
   /** What `env.clock` answers next. */
   ticks = 0;
+  /** What a device answers at once, while DIRECT is set; negative: it declines. */
+  answer = 0;
   readonly #exports: Record<string, unknown>;
 
   constructor() {
     const declined = (): number => 0;
     const direct = {
-      portRead: declined,
+      portRead: () => this.answer,
       portWrite: declined,
-      busRead: declined,
+      busRead: () => this.answer,
       busWrite: declined,
       msrWrite: declined,
     };
