@@ -153,12 +153,13 @@ export class BlockCache {
     return this.word(block.header, R.HEADER_HEAT);
   }
   /** Page offsets of the blocks of a page and mode entered `least` times and more, each followed by how often. */
-  heatOf(page: number, key: number, least: number): number[] {
+  heatOf(page: number, key: number, least: number, hot: number): number[] {
     const out: number[] = [];
     for (let at = this.beginning.first(page / PAGE); at !== 0; at = this.beginning.after(at)) {
-      const heat = this.word(at, R.HEADER_HEAT);
-      if (heat >= least && this.word(at, R.HEADER_KEY) === key)
-        out.push(this.u16[(at + R.OFFSET) >> 1] as number, heat);
+      if (this.word(at, R.HEADER_KEY) !== key) continue;
+      const isDeferred = this.word(at, R.HEADER_DEFERRED) !== 0;
+      const heat = Math.max(this.word(at, R.HEADER_HEAT), isDeferred ? hot : 0);
+      if (heat >= least) out.push(this.u16[(at + R.OFFSET) >> 1] as number, heat);
     }
     return out;
   }

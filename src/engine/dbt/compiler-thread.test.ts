@@ -14,6 +14,7 @@ function request(): TranslationRequest {
   return {
     epoch: 0,
     hot: [{ gpa: GPA, key: KEY, replaces: undefined }],
+    threshold: 1,
     pages: [],
     room: { at: S.BLOCKS, bytes: 65536 },
   };

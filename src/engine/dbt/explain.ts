@@ -31,7 +31,8 @@ export function explain(
   const { bytes, formed } = new RegionCompiler(memory).build({
     epoch,
     hot: [{ gpa, key, replaces: undefined }],
-    pages: [{ page, key, heat: cache.heatOf(page, key, 1) }],
+    threshold: Number.POSITIVE_INFINITY,
+    pages: [{ page, key, heat: cache.heatOf(page, key, 1, 1) }],
     room: at === 0 ? undefined : { at, bytes: ROOM },
   });
   const region = formed[0];

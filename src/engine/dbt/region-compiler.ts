@@ -136,7 +136,7 @@ export class RegionCompiler {
       code.set(page, bytes);
     }
     const heat = request.pages.find((p) => p.page === page && p.key === key)?.heat ?? [];
-    return new PageCode(page, key, bytes, heat);
+    return new PageCode(page, key, bytes, heat, request.threshold);
   }
 
   /** Lift, analyse, lower: the function of a region; undefined where there is no room for its links. */

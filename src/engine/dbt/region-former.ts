@@ -55,16 +55,19 @@ export class PageCode {
   readonly page: number;
   readonly key: number;
   readonly bytes: Uint8Array;
+  /** Entries that make a block hot. */
+  private readonly threshold: number;
   private readonly codeSize: CodeSize;
   private readonly heats = new Map<number, number>();
   private readonly decoded = new Map<number, Insn | undefined>();
   private readonly blocks = new Map<number, RegionBlock>();
 
   /** `heat`: page offsets and how often the block there was entered, by turns. */
-  constructor(page: number, key: number, bytes: Uint8Array, heat: readonly number[]) {
+  constructor(page: number, key: number, bytes: Uint8Array, heat: readonly number[], threshold: number) {
     this.page = page;
     this.key = key;
     this.bytes = bytes;
+    this.threshold = threshold;
     this.codeSize = codeSizeOf(key);
     for (let n = 0; n < heat.length; n += 2) this.heats.set(heat[n] as number, heat[n + 1] as number);
   }
@@ -92,6 +95,9 @@ export class PageCode {
   heat(offset: number): number {
     return this.heats.get(offset) ?? 0;
   }
+  isHot(offset: number): boolean {
+    return this.heat(offset) >= this.threshold;
+  }
 }
 
 /** The region of the blocks at `seeds`, offsets in the page. */
@@ -103,7 +109,7 @@ export function formRegion(code: PageCode, seeds: readonly number[]): Region {
     const whole = code.block(offset);
     return reachesInto(whole, starts) ? cut(code, offset, starts) : whole;
   });
-  const entries = new Set(seeds.filter((seed) => starts.has(seed)));
+  const entries = new Set(chosen.filter((offset) => seeds.includes(offset) || code.isHot(offset)));
   const returnSites: number[] = [];
   for (const { resumes, isCall, targets } of blocks) {
     if (resumes !== undefined && starts.has(resumes)) entries.add(resumes);

@@ -40,6 +40,8 @@ export interface TranslationRequest {
   /** Changes when the vCPU thread forgets all: rooms of another epoch are gone. */
   readonly epoch: number;
   readonly hot: readonly HotBlock[];
+  /** Entries that make a block hot. */
+  readonly threshold: number;
   readonly pages: readonly PageHeat[];
   readonly room: Room | undefined;
 }

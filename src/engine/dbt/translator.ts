@@ -28,6 +28,8 @@ export class Translator {
   private readonly startCompiler: () => Compiler;
   private started: Compiler | undefined;
   private readonly i32: Int32Array;
+  /** Entries of a hot block. */
+  private readonly threshold: number;
   /** Entries of a block that comes into the region of a hot one. */
   private readonly warm: number;
   /** Further entries of a hot block, per instruction of a region that has to be made again for it. */
@@ -55,6 +57,7 @@ export class Translator {
     startCompiler: () => Compiler,
     hotThreshold: number,
   ) {
+    this.threshold = hotThreshold;
     this.warm = Math.ceil(hotThreshold / HOT_TO_WARM);
     this.patience = hotThreshold / HOT_TO_PATIENCE;
     this.imports = imports;
@@ -117,7 +120,7 @@ export class Translator {
       hot.push({ gpa, key, replaces: old === undefined ? undefined : toReplace(old) });
       const page = gpa - (gpa % PAGE);
       if (pages.some((p) => p.page === page && p.key === key)) continue;
-      pages.push({ page, key, heat: this.cache.heatOf(page, key, this.warm) });
+      pages.push({ page, key, heat: this.cache.heatOf(page, key, this.warm, this.threshold) });
     }
     if (hot.length === 0) return;
     this.isCompiling = true;
@@ -125,7 +128,13 @@ export class Translator {
     if (epoch !== this.roomEpoch) this.roomLeft = 0;
     this.roomEpoch = epoch;
     const at = this.roomLeft < LOW_ROOM ? this.cache.allocate(ROOM) : 0;
-    this.compiler.submit({ epoch, hot, pages, room: at === 0 ? undefined : { at, bytes: ROOM } });
+    this.compiler.submit({
+      epoch,
+      hot,
+      pages,
+      threshold: this.threshold,
+      room: at === 0 ? undefined : { at, bytes: ROOM },
+    });
     // A compiler of this thread is done now.
     this.collect();
   }
@@ -159,9 +168,10 @@ export class Translator {
         return;
       }
       const old = region.replaces === undefined ? undefined : this.cache.regionById(region.page, region.replaces);
-      if (old !== undefined) this.cache.dropRegion(old);
       this.table.set(index, functions[`r${n}`] as () => number);
       this.cache.addRegion(this.compiled(region, index));
+      // Behind the new one: what both have as entries stays hot.
+      if (old !== undefined) this.cache.dropRegion(old);
       this.regions++;
       this.instructions += region.instructions;
     }
