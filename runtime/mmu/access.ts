@@ -47,7 +47,7 @@ import { busRead, busWrite } from '../system/env';
 import { answer, isDirect, request } from '../system/exit';
 import { raiseError } from '../system/raise';
 import { backing, DEVICE } from './backing';
-import { fetchView, fill, readView, slotOf, writeView } from './tlb';
+import { fetchView, fill, readView, recall, slotOf, writeView } from './tlb';
 import { walk, walkGlobal, walkGpa, walkShift, walkWritable } from './walk';
 
 /** Modes in which the TLB stays empty, so that every access of an instruction comes by here. */
@@ -97,6 +97,8 @@ function find(gva: u64, access: i32, mmu: i32): usize {
   const entry = slotOf(view, gva);
   const offset = gva - load<u64>(entry);
   if (offset < 4096) return <usize>load<u32>(entry + 8) + <usize>offset;
+  const back = recall(view, gva);
+  if (back != 0) return <usize>load<u32>(back + 8) + <usize>(gva & 4095);
   return locate(gva, access, mmu);
 }
 

@@ -22,6 +22,12 @@ import {
   TLB_ENTRIES,
   TLB_FLAG_GLOBAL,
   TLB_SIZE,
+  VICTIM_FREE,
+  VICTIM_NEXT,
+  VICTIMS,
+  VICTIMS_OF_VIEW,
+  VICTIMS_SIZE,
+  VICTIMS_USED,
 } from '../../src/x86/state';
 
 const CR4_PAE: u64 = 0x20;
@@ -59,8 +65,56 @@ function clearView(view: usize): void {
   clear(view + TLB_SIZE - 16);
 }
 
+// ---- entries that another page pushed out ----
+// Two pages that are used by turns may share a slot, all the time that a kernel stays where it was loaded.
+const DATA_VIEWS: usize = MMU_INDEXES * 2;
+
+// @ts-ignore: decorator
+@inline function numberOf(view: usize): usize {
+  return (view - TLB) / TLB_SIZE;
+}
+
+function forgetVictims(): void {
+  if (load<u32>(VICTIMS_USED) == 0) return;
+  store<u32>(VICTIMS_USED, 0);
+  const end: usize = VICTIMS + DATA_VIEWS * VICTIMS_SIZE;
+  for (let at: usize = VICTIMS; at < end; at += 16) store<u64>(at, VICTIM_FREE);
+}
+
+function keepVictim(view: usize, entry: usize): void {
+  const number = numberOf(view);
+  if (number >= DATA_VIEWS) return;
+  const next = VICTIM_NEXT + (number << 2);
+  const n = <usize>load<u32>(next);
+  store<u32>(next, <u32>((n + 1) & (VICTIMS_OF_VIEW - 1)));
+  store<u32>(VICTIMS_USED, 1);
+  v128.store(VICTIMS + number * VICTIMS_SIZE + (n << 4), v128.load(entry));
+}
+
+/** Brings the page of `gva` back into its slot of a read or write view, where it was pushed out: the slot, else 0. */
+export function recall(view: usize, gva: u64): usize {
+  const page = gva & ~0xfff;
+  const first = VICTIMS + numberOf(view) * VICTIMS_SIZE;
+  for (let at = first; at < first + VICTIMS_SIZE; at += 16) {
+    if (load<u64>(at) != page) continue;
+    const entry = slotOf(view, gva);
+    const other = v128.load(entry);
+    v128.store(entry, v128.load(at));
+    if (isFilled(view, entry, <u64>v128.extract_lane<i64>(other, 0))) v128.store(at, other);
+    else store<u64>(at, VICTIM_FREE);
+    return entry;
+  }
+  return 0;
+}
+// @ts-ignore: decorator
+@inline function isFilled(view: usize, entry: usize, tag: u64): bool {
+  return slotOf(view, tag) == entry;
+}
+
 export function fill(view: usize, gva: u64, host: usize, global: bool, shift: u32): void {
   const entry = slotOf(view, gva);
+  const before = load<u64>(entry);
+  if (before != (gva & ~0xfff) && isFilled(view, entry, before)) keepVictim(view, entry);
   store<u64>(entry, gva & ~0xfff);
   store<u32>(entry + 8, <u32>(host & ~0xfff));
   store<u32>(entry + 12, global ? TLB_FLAG_GLOBAL : 0);
@@ -143,6 +197,8 @@ export function flushAll(): void {
   store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
   memory.fill(TLB, 0, VIEWS * TLB_SIZE);
   for (let v: usize = 0; v < VIEWS; v++) clearView(TLB + v * TLB_SIZE);
+  store<u32>(VICTIMS_USED, 1);
+  forgetVictims();
   memory.fill(LARGE_MAP, 0, LARGE_MAP_ENTRIES << 2);
   store<u32>(HUGE_LIST, 0);
   store<u32>(FILL_LIST, 0);
@@ -163,6 +219,7 @@ export function flushTlb(global: i32): void {
     return;
   }
   store<u64>(CPU_BASE + COUNT_TLB_FLUSH, load<u64>(CPU_BASE + COUNT_TLB_FLUSH) + 1);
+  forgetVictims();
   staleLinks(LINK_GENERATION_USER);
   if (load<u32>(CPU_BASE + LINKED_NOT_GLOBAL) != 0) {
     staleLinks(LINK_GENERATION_SUPERVISOR);
@@ -185,6 +242,7 @@ export function flushPage(gva: u64): void {
     flushAll();
     return;
   }
+  forgetVictims();
   if (load<u8>(linkedMark(gva)) != 0) linksStale(gva);
   const shift = largeShift();
   const region = gva >> shift;
@@ -216,6 +274,7 @@ function dropRegion(region: u64, shift: u64): void {
 
 /** Drops every write view entry of one guest page frame (host address of the page): it got code, or its dirty bit was read. */
 export function dropWrites(host: u32): void {
+  forgetVictims();
   for (let m = 0; m < MMU_INDEXES; m++) {
     const view = writeView(m);
     for (let i: usize = 0; i < <usize>TLB_ENTRIES; i++) {

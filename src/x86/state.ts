@@ -293,6 +293,17 @@ export const LINKED_MAP_SIZE = 8192;
 export const RETURN_RING = 0xa7000;
 export const RETURN_RING_SIZE = 512;
 export const RETURN_ENTRY_SIZE = 16;
+/**
+ * What other pages pushed out of a read or write view since the last flush of any kind: a few entries for each view, in the views'
+ * order. A free one has the tag VICTIM_FREE, which is no page's. Behind them where the next one goes, a u32 for each view.
+ */
+export const VICTIMS = 0xac000;
+export const VICTIMS_OF_VIEW = 8;
+export const VICTIMS_SIZE = 128;
+export const VICTIM_FREE = 1;
+export const VICTIM_NEXT = 0xac400;
+/** u32, nonzero: some entry is not free. */
+export const VICTIMS_USED = 0xac420;
 
 export const RUNTIME_DATA = 0x100000;
 
