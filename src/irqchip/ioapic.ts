@@ -1,5 +1,5 @@
 /**
- * The I/O APIC: 24 pins, version 0x20 with an EOI register. Intel 82093AA data sheet, "Register Description".
+ * The I/O APIC: 24 pins, version 0x11, which has no EOI register. Intel 82093AA data sheet, "Register Description".
  * The polarity bit is stored and otherwise ignored: lines here are asserted or not, whatever their voltage.
  */
 import { type IoSize, type MmioHandler, ones } from '../base/io.js';
@@ -97,9 +97,6 @@ export class Ioapic implements MmioHandler {
         break;
       case spec.IOAPIC_WINDOW:
         if (size === 4) this.#writeRegister(value);
-        break;
-      case spec.IOAPIC_EOI:
-        this.endOfInterrupt(value & 0xff);
         break;
     }
   }

@@ -220,17 +220,17 @@ test('I/O APIC: masked edges are lost, destinations and remote IRR work', () => 
   line.set(false);
   rig.write(0xb0, 0, 0);
   assert.equal(rig.ioapicRead(0x18), 0x8025);
-  assert.equal(rig.ioapicRead(1), 0x170020);
+  assert.equal(rig.ioapicRead(1), 0x170011);
 });
 
-test('I/O APIC: the EOI register and the edge trick clear remote IRR', () => {
+test('I/O APIC: the end of the interrupt and the edge trick clear remote IRR', () => {
   const rig = makeRig();
   const line = rig.chip.gsiLine(17);
   rig.ioapic(0x10 + 34, 0x8061);
   line.set(true);
   line.set(false);
   assert.equal(rig.ioapicRead(0x10 + 34), 0xc061);
-  rig.chip.ioapic.write(0x40, 4, 0x61);
+  rig.chip.endOfInterrupt(0x61);
   assert.equal(rig.ioapicRead(0x10 + 34), 0x8061);
   line.set(true);
   rig.ioapic(0x10 + 34, 0x10061);

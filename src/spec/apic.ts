@@ -1,6 +1,6 @@
 /**
  * Local APIC: Intel SDM Vol. 3A, "Advanced Programmable Interrupt Controller (APIC)".
- * I/O APIC: Intel 82093AA data sheet, and the EOI register of version 0x20 (ICH data sheets).
+ * I/O APIC: Intel 82093AA data sheet.
  */
 export const APIC_DEFAULT_BASE = 0xfee00000;
 export const APIC_PAGE_SIZE = 0x1000;
@@ -93,10 +93,9 @@ export const APIC_TIMER_HZ = 25_000_000;
 
 export const IOAPIC_BASE = 0xfec00000;
 export const IOAPIC_PINS = 24;
-export const IOAPIC_VERSION = 0x20;
+export const IOAPIC_VERSION = 0x11;
 export const IOAPIC_REGSEL = 0x00;
 export const IOAPIC_WINDOW = 0x10;
-export const IOAPIC_EOI = 0x40;
 export const IOAPIC_REG_ID = 0;
 export const IOAPIC_REG_VERSION = 1;
 export const IOAPIC_REG_ARBITRATION = 2;

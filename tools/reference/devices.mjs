@@ -30,7 +30,7 @@ const PORTS = {
   45024: ['general purpose events', 'ACPI'],
 };
 const WINDOWS = {
-  4273995776: ['I/O APIC, version 0x20, 24 inputs', 'Intel 82093AA data sheet'],
+  4273995776: ['I/O APIC, version 0x11, 24 inputs', 'Intel 82093AA data sheet'],
   4275044352: ['HPET, 3 timers', 'IA-PC HPET Specification'],
   4276092928: ['local APIC (moves with IA32_APIC_BASE)', 'Intel SDM Vol. 3A, "Local APIC"'],
 };
