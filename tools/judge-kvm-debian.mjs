@@ -1,5 +1,5 @@
 // Debian's cloud kernel and busybox under engine kvm: to the shell, some commands, power off.
-//   node tools/judge-kvm-debian.mjs [--slow] [--irqchip machine|split] [--minutes N] [--log]
+//   node tools/judge-kvm-debian.mjs [--slow] [--irqchip machine|split|kernel] [--minutes N] [--log]
 // Where the host's KVM emulates ring 0 this takes many minutes; there the kernel is told to leave away what such a host gets
 // wrong (a processor's features that CPUID shows although the guest was to have none of them) or what takes longest.
 import { parseArgs } from 'node:util';

@@ -93,8 +93,9 @@ test('initrd lists', () => {
   refuses(parseInitrd, '', ' args', 'a, b');
 });
 
-test("interrupt controllers are the machine's or split", () => {
+test("interrupt controllers are the machine's, split or the kernel's", () => {
   assert.equal(parseIrqchip('machine'), 'machine');
   assert.equal(parseIrqchip('split'), 'split');
-  refuses(parseIrqchip, '', 'kernel', 'SPLIT');
+  assert.equal(parseIrqchip('kernel'), 'kernel');
+  refuses(parseIrqchip, '', 'Kernel', 'SPLIT');
 });

@@ -43,12 +43,12 @@ export function parseEngine(text: string): EngineName {
   );
 }
 
-export type IrqchipName = 'machine' | 'split';
+export type IrqchipName = 'machine' | 'split' | 'kernel';
 
 export function parseIrqchip(text: string): IrqchipName {
-  if (text === 'machine' || text === 'split') return text;
+  if (text === 'machine' || text === 'split' || text === 'kernel') return text;
   throw new UsageError(
-    `--irqchip ${quote(text)} does not exist; use machine (our own models) or split (the local APIC in the kernel)`,
+    `--irqchip ${quote(text)} does not exist; use machine (our own models), split (the local APIC in the kernel) or kernel (all of them there)`,
   );
 }
 

@@ -86,7 +86,7 @@ export async function runCommand(args: readonly string[], version: string, host:
     .addOption(
       new Option(
         '--irqchip <kind>',
-        'local APIC of engine kvm: machine (our own, the default) or split (in the kernel)',
+        'interrupt controllers of engine kvm: machine (our own, the default), split (local APIC in the kernel) or kernel (all there)',
       ).argParser(parseIrqchip),
     )
     .option(

@@ -8,6 +8,8 @@
  * instruction retire. Modelled on the hardware's VM exits, SDM Vol. 3C, "VM Exits".
  */
 
+import type { ChipRegisters } from '../base/chip-registers.js';
+
 export type AccessSize = 1 | 2 | 4 | 8;
 
 export type VmExit =
@@ -132,6 +134,25 @@ export interface VcpuLapic {
   /** The register page, one word each 16 bytes, and the two MSRs. Exact while nothing is owed. */
   save(): { readonly page: Uint32Array; readonly apicBase: number; readonly tscDeadline: bigint };
   load(registers: { readonly page: Uint32Array; readonly apicBase: number; readonly tscDeadline: bigint }): void;
+  /** Absent: the other interrupt controllers and the 8254 are the machine's models. */
+  readonly chips?: VcpuChips | undefined;
+}
+
+/** 8259As, I/O APIC and 8254 with port 0x61 that are the engine's. They answer their ports and addresses; nothing of them is an exit. */
+export interface VcpuChips {
+  /** Level of an interrupt line: 0 is ISA IRQ 0 (pin 2 of the I/O APIC), 16 to 23 are pins of their own. */
+  line(gsi: number, level: boolean): void;
+  /** HPET legacy replacement cuts counter 0 of the 8254 off from IRQ 0, or connects it again. */
+  cutPit(isCut: boolean): void;
+  /** Exact while nothing is owed and the machine's clock runs. The 8254 stands still until the next `load`. Before the local APIC's. */
+  save(): ChipRegisters;
+  /**
+   * Lines and 8254 as they were; the 8254 counts on from the machine's clock, which stands still: that takes up to a tenth of
+   * a second. Returns when it was right, in nanoseconds of the engine's `now`. Nothing interrupts until `start`, which follows
+   * when the local APIC has been loaded.
+   */
+  load(registers: ChipRegisters): number;
+  start(): void;
 }
 
 export interface Vcpu {

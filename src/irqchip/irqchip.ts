@@ -6,7 +6,8 @@
  *   GSI 16-23 ─────────► I/O APIC pins 16-23 ───────────────┴─► local APICs ─► vCPU loop
  *   MSI ────────────────────────────────────────────────────────┘
  *
- * An engine may have a local APIC of its own (`useLapic`): then the model keeps still, and messages go there.
+ * An engine may have a local APIC of its own (`useLapic`): then the model keeps still, and messages go there. If it has the
+ * other controllers too, it gets the lines.
  */
 import type { Clock } from '../base/clock.js';
 import type { MmioHandler, MsrHandler } from '../base/io.js';
@@ -16,7 +17,7 @@ import type { TimerQueue } from '../base/timer-queue.js';
 import * as spec from '../spec/apic.js';
 import { Ioapic, type IoapicState } from './ioapic.js';
 import { type ApicFabric, Lapic, type LapicState } from './lapic.js';
-import { type ForeignLapic, lapicStateOf, messageOf, registersOf } from './lapic-registers.js';
+import { type ForeignLapic, type LapicRegisters, lapicStateOf, messageOf, registersOf } from './lapic-registers.js';
 import { type IrqLine, SharedLine } from './line.js';
 import { Pic, type PicState } from './pic.js';
 
@@ -60,6 +61,11 @@ export class Irqchip implements ApicFabric {
   readonly #events: IrqchipEvents;
   readonly #clock: Clock;
   #foreign: ForeignLapic | undefined;
+  /** While the machine is held: the engine's local APIC as it goes on. */
+  #held: { readonly registers: LapicRegisters; readonly now: number } | undefined;
+  #isHolding = false;
+  /** Levels by GSI. */
+  #lines = 0;
   #tscOffset = 0;
   readonly #x2apic: boolean;
   readonly #isaLines: readonly SharedLine[];
@@ -81,7 +87,7 @@ export class Irqchip implements ApicFabric {
     this.#isaLines = Array.from({ length: ISA_IRQS }, (_, irq) => new SharedLine((level) => this.#setIsa(irq, level)));
     this.#gsiLines = Array.from(
       { length: spec.IOAPIC_PINS - ISA_IRQS },
-      (_, i) => new SharedLine((level) => this.ioapic.setPin(ISA_IRQS + i, level)),
+      (_, i) => new SharedLine((level) => this.#setGsi(ISA_IRQS + i, level)),
     );
     this.reset();
   }
@@ -105,6 +111,7 @@ export class Irqchip implements ApicFabric {
   /** The vector the processor would take now if it were interruptible, or undefined. */
   pendingVector(vcpu: number): number | undefined {
     const lapic = this.lapics[vcpu];
+    if (this.#foreign?.chips !== undefined) return undefined;
     // LINT0 is the engine's: a vCPU that does not listen is not interruptible.
     if (this.#foreign !== undefined) return this.pic.output ? this.pic.peekVector() : undefined;
     if (lapic.extIntPending()) return this.pic.peekVector();
@@ -154,14 +161,39 @@ export class Irqchip implements ApicFabric {
     this.lapics[vcpu].timer.tscOffset = ticks;
   }
 
+  /** The levels that devices drive, by GSI. */
+  get lines(): number {
+    return this.#lines;
+  }
+
   /** From now on the engine's local APIC is the machine's, with the state of the one before; undefined: the model. */
   useLapic(foreign: ForeignLapic | undefined): void {
     if (foreign === this.#foreign) return;
-    const state = this.#lapicState();
+    const state = this.lapicState();
     this.#foreign = foreign;
+    this.#held = undefined;
     this.#setLapicState(state);
     this.#route();
     this.#events.apicBaseChanged();
+  }
+
+  /** The machine stands still: the engine's local APIC is noted as it is, and gets nothing until the end of it. */
+  hold(): void {
+    this.#isHolding = true;
+    if (this.#foreign !== undefined) this.#held = { registers: this.#foreign.save(), now: this.#clock.now() };
+  }
+
+  /** It goes on: the engine's local APIC goes on from there. */
+  release(): void {
+    if (this.#held !== undefined) this.#foreign?.load(this.#held.registers);
+    this.#held = undefined;
+    this.#isHolding = false;
+  }
+
+  /** Nobody wants to know what the engine's local APIC is; the model's is not its state. */
+  abandonLapic(): void {
+    this.#foreign = undefined;
+    this.#held = undefined;
   }
 
   /** The end of an interrupt that the engine's local APIC has handled. */
@@ -169,25 +201,29 @@ export class Irqchip implements ApicFabric {
     this.ioapic.endOfInterrupt(vector);
   }
 
-  #lapicState(): LapicState {
+  lapicState(): LapicState {
     const [lapic] = this.lapics;
     if (this.#foreign === undefined) return lapic.save();
     const { tscHz } = this.#clock;
-    const times = { now: this.#clock.now(), tscHz, tscOffset: this.#tscOffset };
-    return { ...lapicStateOf(this.#foreign.save(), times), nmiPending: lapic.nmiPending };
+    const { registers, now } = this.#held ?? { registers: this.#foreign.save(), now: this.#clock.now() };
+    const times = { now, tscHz, tscOffset: this.#tscOffset };
+    return { ...lapicStateOf(registers, times), nmiPending: lapic.nmiPending };
   }
 
   #setLapicState(state: LapicState): void {
     const [lapic] = this.lapics;
     lapic.restore(state);
     if (this.#foreign === undefined) return;
-    const registers = registersOf(lapic.save(), this.#clock.now());
+    const now = this.#clock.now();
+    const registers = registersOf(lapic.save(), now);
     // The model has no time of its own meanwhile.
     lapic.timer.reset();
-    this.#foreign.load(registers);
+    if (this.#isHolding) this.#held = { registers, now };
+    else this.#foreign.load(registers);
   }
 
   #route(): void {
+    if (this.#foreign?.chips !== undefined) return;
     this.#foreign?.route(
       this.ioapic.redirections().map((r) => r && messageOf(r.destination, r.logical, r.mode, r.vector, r.level)),
     );
@@ -279,7 +315,7 @@ export class Irqchip implements ApicFabric {
       version: 1,
       pic: this.pic.save(),
       ioapic: this.ioapic.save(),
-      lapics: this.#foreign === undefined ? this.lapics.map((lapic) => lapic.save()) : [this.#lapicState()],
+      lapics: this.#foreign === undefined ? this.lapics.map((lapic) => lapic.save()) : [this.lapicState()],
     };
   }
 
@@ -305,9 +341,23 @@ export class Irqchip implements ApicFabric {
   }
 
   #setIsa(irq: number, level: boolean): void {
+    if (this.#leadsOut(irq, level)) return;
     this.pic.setLine(irq, level);
     if (irq === 0) this.ioapic.setPin(2, level);
     else if (irq !== 2) this.ioapic.setPin(irq, level);
+  }
+
+  #setGsi(gsi: number, level: boolean): void {
+    if (!this.#leadsOut(gsi, level)) this.ioapic.setPin(gsi, level);
+  }
+
+  /** True where the line is the engine's. */
+  #leadsOut(gsi: number, level: boolean): boolean {
+    const bit = 1 << gsi;
+    this.#lines = level ? this.#lines | bit : this.#lines & ~bit;
+    const chips = this.#foreign?.chips;
+    chips?.line(gsi, level);
+    return chips !== undefined;
   }
 
   #setPicOutput(asserted: boolean): void {

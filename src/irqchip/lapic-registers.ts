@@ -20,6 +20,8 @@ export interface ForeignLapic {
   route(messages: readonly (PinMessage | undefined)[]): void;
   save(): LapicRegisters;
   load(registers: LapicRegisters): void;
+  /** Where the lines lead when the 8259As and the I/O APIC are outside as well. */
+  readonly chips?: { line(gsi: number, level: boolean): void } | undefined;
 }
 
 export interface PinMessage {

@@ -3,6 +3,7 @@
  * Host-neutral; the vCPU loop calls it synchronously.
  */
 import type { Clock } from '../base/clock.js';
+import type { PioHandler } from '../base/io.js';
 import { checkState, list, orNull, part, StateError, type StateOf, stateKind, u32 } from '../base/state.js';
 import { TimerQueue } from '../base/timer-queue.js';
 import type { CharBackend } from '../char/char.js';
@@ -31,7 +32,7 @@ import { PciBus, swizzle } from '../device/pci/pci-bus.js';
 import { Piix3 } from '../device/pci/piix3.js';
 import { Piix4Pm } from '../device/pci/piix4-pm.js';
 import { assignResources } from '../device/pci/resources.js';
-import type { PhysicalMap } from '../engine/engine.js';
+import type { PhysicalMap, VcpuLapic } from '../engine/engine.js';
 import { Irqchip, type IrqchipState } from '../irqchip/irqchip.js';
 import { GatedLine, type IrqLine } from '../irqchip/line.js';
 import * as acpi from '../spec/acpi.js';
@@ -44,6 +45,7 @@ import { ELCR_PORT, PIC_MASTER_PORT, PIC_SLAVE_PORT } from '../spec/i8259.js';
 import { RTC_IRQ, RTC_PORT } from '../spec/mc146818.js';
 import { PCI_CONFIG_ADDRESS_PORT, PCI_CONFIG_DATA_PORT, SMBUS_PORT } from '../spec/pci.js';
 import { COM_PORTS } from '../spec/uart-16550.js';
+import { EngineChips } from './engine-chips.js';
 import * as layout from './memory-layout.js';
 
 export interface ChipsetOptions {
@@ -116,7 +118,9 @@ export class Chipset {
   readonly #i440fx: I440fx;
   readonly #piix3: Piix3;
   readonly #piix4: Piix4Pm;
+  readonly #engineChips: EngineChips;
   #releaseLapicPages: (() => void)[] = [];
+  #releaseChips: (() => void)[] = [];
 
   constructor(options: ChipsetOptions) {
     const { clock, events, vcpuEvents } = options;
@@ -147,6 +151,12 @@ export class Chipset {
       wallClockMs: options.wallClockMs,
       ramSizeBytes: options.ramSizeBytes,
     });
+    this.#engineChips = new EngineChips({
+      clock,
+      irqchip: this.irqchip,
+      pit: this.#pit,
+      map: (isMapped) => this.#mapChips(isMapped),
+    });
     if (options.hpet ?? true) {
       this.#hpet = new Hpet({
         clock,
@@ -156,6 +166,7 @@ export class Chipset {
         onLegacyReplacement: (on) => {
           pitLine.open = !on;
           rtcLine.open = !on;
+          this.#engineChips.cutPit(on);
         },
       });
       bus.mmio.claim({ base: HPET_BASE, size: HPET_SIZE, handler: this.#hpet, direct: true });
@@ -197,8 +208,8 @@ export class Chipset {
     this.pci.plug({ slot: 1, function: 3 }, this.#piix4.function);
 
     this.#claimPorts();
+    this.#mapChips(true);
     this.#claimLapicPages();
-    bus.mmio.claim({ base: apic.IOAPIC_BASE, size: apic.APIC_PAGE_SIZE, handler: this.irqchip.ioapic, direct: true });
     bus.msr.claim(apic.MSR_APIC_BASE, apic.MSR_APIC_BASE, this.irqchip.msrs);
     bus.msr.claim(apic.MSR_TSC_DEADLINE, apic.MSR_TSC_DEADLINE, this.irqchip.msrs, true);
     bus.msr.claim(apic.MSR_X2APIC_FIRST, apic.MSR_X2APIC_LAST, this.irqchip.msrs);
@@ -225,7 +236,28 @@ export class Chipset {
     for (const lapic of this.irqchip.lapics) lapic.setLint(1, true);
   }
 
+  /** From now on the local APIC, and what else of the interrupt controllers the engine has; undefined: the models. */
+  useLapic(lapic: VcpuLapic | undefined): void {
+    this.#engineChips.use(lapic);
+  }
+
+  /** What the machine does now that interrupt controllers of an engine cannot take over. */
+  missingInEngine(): string[] {
+    return this.#engineChips.missing();
+  }
+
+  /** The machine is about to stand still; its clock runs yet. */
+  hold(): void {
+    this.#engineChips.hold();
+  }
+
+  /** The machine is about to go on; its clock stands until `thaw`, which may set the processor's own counter back as well. */
+  release(thaw: (hostNs?: number) => void): void {
+    this.#engineChips.release(thaw);
+  }
+
   reset(): void {
+    const lapic = this.#engineChips.abandon();
     this.#pit.reset();
     this.#rtc.reset();
     this.#hpet?.reset();
@@ -240,6 +272,7 @@ export class Chipset {
     this.#piix4.update();
     this.irqchip.reset();
     this.#start();
+    this.useLapic(lapic);
   }
 
   #start(): void {
@@ -250,11 +283,12 @@ export class Chipset {
   save(): ChipsetState {
     const pci: Record<string, PciFunctionState> = {};
     for (const [key, pciFunction] of this.pci.functions()) pci[key] = pciFunction.save();
+    const chips = this.#engineChips.save();
     return {
       kind: 'chipset',
       version: 1,
-      irqchip: this.irqchip.save(),
-      pit: this.#pit.save(),
+      irqchip: chips?.irqchip ?? this.irqchip.save(),
+      pit: chips?.pit ?? this.#pit.save(),
       rtc: this.#rtc.save(),
       i8042: this.i8042.save(),
       pm: this.pm.save(),
@@ -315,13 +349,7 @@ export class Chipset {
 
   #claimPorts(): void {
     const { pio } = this.bus;
-    const { irqchip } = this;
-    pio.claim({ first: PIC_MASTER_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('master'), direct: 'all' });
-    pio.claim({ first: PIC_SLAVE_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.ports('slave'), direct: 'all' });
-    pio.claim({ first: ELCR_PORT, count: 2, sizes: BYTE, handler: irqchip.pic.elcrPorts, direct: 'all' });
-    pio.claim({ first: PIT_PORT, count: 4, sizes: BYTE, handler: this.#pit, direct: 'all' });
     pio.claim({ first: KBC_DATA_PORT, count: 1, sizes: BYTE, handler: this.i8042.dataPort });
-    pio.claim({ first: SYSTEM_CONTROL_B_PORT, count: 1, sizes: BYTE, handler: this.#pit.portB, direct: 'all' });
     pio.claim({ first: KBC_COMMAND_PORT, count: 1, sizes: BYTE, handler: this.i8042.commandPort });
     pio.claim({ first: RTC_PORT, count: 2, sizes: BYTE, handler: this.#rtc, direct: 'all' });
     pio.claim({ first: POST_PORT, count: 1, sizes: BYTE, handler: this.#systemControl.postPort, direct: 'all' });
@@ -347,6 +375,26 @@ export class Chipset {
       const handler = debugExit((code) => this.events.debugExit(code));
       pio.claim({ first: DEBUG_EXIT_PORT, count: 4, sizes: ANY_SIZE, handler });
     }
+  }
+
+  /** What an engine may have itself. */
+  #mapChips(isMapped: boolean): void {
+    for (const release of this.#releaseChips) release();
+    this.#releaseChips = [];
+    if (!isMapped) return;
+    const { pio, mmio } = this.bus;
+    const { pic, ioapic } = this.irqchip;
+    const ports: readonly (readonly [number, number, PioHandler])[] = [
+      [PIC_MASTER_PORT, 2, pic.ports('master')],
+      [PIC_SLAVE_PORT, 2, pic.ports('slave')],
+      [ELCR_PORT, 2, pic.elcrPorts],
+      [PIT_PORT, 4, this.#pit],
+      [SYSTEM_CONTROL_B_PORT, 1, this.#pit.portB],
+    ];
+    this.#releaseChips = [
+      mmio.claim({ base: apic.IOAPIC_BASE, size: apic.APIC_PAGE_SIZE, handler: ioapic, direct: true }),
+      ...ports.map(([first, count, handler]) => pio.claim({ first, count, sizes: BYTE, handler, direct: 'all' })),
+    ];
   }
 
   #claimLapicPages(): void {

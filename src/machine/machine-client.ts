@@ -352,8 +352,8 @@ function checked(options: MachineOptions): MachineOptions {
   if (engine !== undefined && engine !== 'dbt' && engine !== 'kvm' && engine !== 'auto') {
     throw new UsageError(`there is no engine "${String(engine)}"; use dbt, kvm or auto`);
   }
-  if (irqchip !== undefined && irqchip !== 'machine' && irqchip !== 'split') {
-    throw new UsageError(`there is no irqchip "${String(irqchip)}"; use machine or split`);
+  if (irqchip !== undefined && !['machine', 'split', 'kernel'].includes(irqchip)) {
+    throw new UsageError(`there is no irqchip "${String(irqchip)}"; use machine, split or kernel`);
   }
   if (
     memoryBytes !== undefined &&

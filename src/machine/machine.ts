@@ -22,10 +22,11 @@ export interface MachineOptions {
   /** What runs the guest's code. Default `auto`: the faster one of those that work on this host. */
   readonly engine?: 'dbt' | 'kvm' | 'auto';
   /**
-   * Who is the local APIC under engine kvm: the machine's own model (`machine`, the default), or KVM's, with I/O APIC and
-   * 8259As still the machine's (`split`). Other engines always have the model.
+   * Whose interrupt controllers the guest has under engine kvm: the machine's own models (`machine`, the default), KVM's local
+   * APIC with I/O APIC and 8259As still the machine's (`split`), or all of them and the 8254 in the kernel (`kernel`). Other
+   * engines always have the models.
    */
-  readonly irqchip?: 'machine' | 'split';
+  readonly irqchip?: 'machine' | 'split' | 'kernel';
   /**
    * The machine can change its engine while it runs: the guest is shown only the processor features that both engines have
    * on this host, and a time-stamp counter that both can give it.

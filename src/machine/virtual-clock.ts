@@ -29,9 +29,10 @@ export class VirtualClock implements Clock {
     this.frozenAt = ns;
   }
 
-  thaw(): void {
+  /** Goes on; `hostNs`: it did so then, a moment ago. */
+  thaw(hostNs = this.host()): void {
     if (this.frozenAt === undefined) return;
-    this.origin = this.host() - this.frozenAt;
+    this.origin = hostNs - this.frozenAt;
     this.frozenAt = undefined;
   }
 }

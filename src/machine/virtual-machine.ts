@@ -176,7 +176,9 @@ export class VirtualMachine {
     }
     const vcpu = memory.engine.createVcpu(0);
     vcpu.load(cpu);
-    chipset.irqchip.useLapic(vcpu.lapic);
+    if (vcpu.lapic?.chips !== undefined) checkChips(chipset);
+    chipset.hold();
+    chipset.useLapic(vcpu.lapic);
     if (loaded !== undefined) checkTsc(vcpu, cpu, memory);
     return { chipset, vcpu, memory, halted: cpu.halted };
   }
@@ -257,15 +259,19 @@ export class VirtualMachine {
             memory.ram,
           );
         const statistics = gather(memory.statistics?.() ?? vcpu.statistics(), loop, clock);
+        chipset.hold();
         this.hold(chipset, statistics, tellState, () => this.changeEngine(memory, loop, chipset));
-        // KVM's counter does not stand still with the guest: set back where that can be done, told otherwise.
-        if (loop.vcpu === vcpu && before !== undefined) vcpu.load(before);
+        chipset.release((hostNs) => {
+          clock.thaw(hostNs);
+          // KVM's counter does not stand still with the guest: set back where that can be done, told otherwise.
+          if (loop.vcpu === vcpu && before !== undefined) vcpu.load(before);
+        });
       },
       halted,
       timed: this.options.stats === true ? () => host.now() : undefined,
     });
     clock.isFresh = () => loop.direct.isFresh();
-    clock.thaw();
+    chipset.release((hostNs) => clock.thaw(hostNs));
     let end = loop.run();
     while (this.isReset(end, ended)) {
       ended = undefined;
@@ -302,15 +308,17 @@ export class VirtualMachine {
     const missing = missingFor(() => {
       if (memory.switchTo === undefined) throw new EngineSwitchError(engine, ['the engine itself']);
       const { halted } = haltedAs(loop.vcpu, loop);
+      const missing = engine === 'kvm' && this.options.irqchip === 'kernel' ? chipset.missingInEngine() : [];
+      if (missing.length > 0) throw new EngineSwitchError(engine, missing);
       loop.vcpu = memory.switchTo(engine);
-      chipset.irqchip.useLapic(loop.vcpu.lapic);
+      chipset.useLapic(loop.vcpu.lapic);
       loop.halted = halted;
       if (halted && loop.vcpu.lapic !== undefined) loop.vcpu.load({ ...loop.vcpu.save(), halted });
     });
     this.host.engineChanged(engine, missing);
   }
 
-  /** Stands still, virtual time with it, until nobody wants that any more. */
+  /** Stands still, virtual time with it, until nobody wants that any more. The caller lets it go on. */
   private hold(chipset: Chipset, statistics: Statistics, tellState: () => void, changeEngine: () => void): void {
     const { control, clock } = this;
     clock.freeze();
@@ -335,7 +343,6 @@ export class VirtualMachine {
       }
       control.sleep(seen, Infinity);
     }
-    clock.thaw();
   }
 }
 
@@ -347,6 +354,15 @@ function checkTsc(vcpu: Vcpu, saved: CpuState, { engine, tscHz }: EngineWithMemo
   if (Math.abs(Number(BigInt.asIntN(64, found - wanted))) <= TSC_JUMP_S * tscHz) return;
   throw new StateError(
     `engine ${engine.name} cannot set the time-stamp counter on this host; load it with engine dbt, or where KVM can`,
+  );
+}
+
+/** A saved machine may do what interrupt controllers of the engine cannot. */
+function checkChips(chipset: Chipset): void {
+  const missing = chipset.missingInEngine();
+  if (missing.length === 0) return;
+  throw new StateError(
+    `the saved guest uses what the kernel's interrupt controllers do not have: ${missing.join(', ')}; load it with --irqchip machine`,
   );
 }
 

@@ -2,18 +2,19 @@
 import { test } from 'node:test';
 import { Machine } from '../../dist/node.js';
 import { bzImage, ENTRY_64 } from '../guest/small-kernels.mjs';
-import { lacks } from './engines.mjs';
+import { IRQCHIP_NEEDS, lacks } from './engines.mjs';
 
 const KINDS = [
   ['dbt', undefined],
   ['kvm', 'machine'],
   ['kvm', 'split'],
+  ['kvm', 'kernel'],
 ];
 
 /** A test for each kind of machine; `check` is given what runs `code` there: the bytes told, and how it ended. */
 export function testOnEachIrqchip(what, timeout, code, check) {
   for (const [engine, irqchip] of KINDS) {
-    const skip = lacks(engine, irqchip === 'split' ? ['splitIrqchip'] : []) ?? false;
+    const skip = lacks(engine, IRQCHIP_NEEDS[irqchip ?? 'machine']) ?? false;
     test(`${engine} ${irqchip ?? ''}: ${what}`, { skip, timeout }, async () => {
       const payload = new Uint8Array(0x4000);
       payload.set(code(), ENTRY_64);

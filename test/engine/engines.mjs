@@ -11,6 +11,9 @@ const runtime = new WebAssembly.Module(readFileSync(new URL('../../dist/runtime.
 
 export const kvm = probeKvm(loadSystem, now);
 
+/** What each place of the interrupt controllers needs. */
+export const IRQCHIP_NEEDS = { machine: [], split: ['splitIrqchip'], kernel: ['kernelIrqchip'] };
+
 /** Why a test cannot run on an engine here, or undefined. */
 export function lacks(engine, needs) {
   if (engine !== 'kvm') return undefined;
@@ -21,7 +24,7 @@ export function lacks(engine, needs) {
 }
 
 /** An engine and its vCPU; `hotThreshold` makes the translating engine translate at once. */
-export function makeEngine(name, ramBytes, { hotThreshold = 50 } = {}) {
+export function makeEngine(name, ramBytes, { hotThreshold = 50, irqchip } = {}) {
   const memory = createVmMemory(ramBytes);
   const started = now();
   const host = { now, tsc: () => now() - started, random: () => 7 };
@@ -38,6 +41,7 @@ export function makeEngine(name, ramBytes, { hotThreshold = 50 } = {}) {
           system: loadSystem(),
           now,
           stepper,
+          irqchip,
           repairSyscall: kvm.usable && !kvm.capabilities.syscall,
         });
   return {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { EngineSwitchError, Machine } from '../../dist/node.js';
 import { bzImage, ENTRY_64 } from '../guest/small-kernels.mjs';
 import { CC, Code, R8, R10, R11, R12, R13, R15, RAX, RBX, RCX, RDI, RDX } from './code.mjs';
-import { kvm, lacks, makeEngine } from './engines.mjs';
+import { IRQCHIP_NEEDS, kvm, lacks, makeEngine } from './engines.mjs';
 
 const LOAD = 0x200000;
 const IDT = 0x2000000;
@@ -156,27 +156,30 @@ test('the guest finds itself intact on one engine', { timeout: 60_000 }, async (
   assert.deepEqual([result.reason, result.exitCode], ['debug-exit', (GOOD << 1) | 1]);
 });
 
-for (const irqchip of ['machine', 'split']) {
-  const skip = lacks('kvm', irqchip === 'split' ? ['splitIrqchip'] : []) ?? false;
+for (const irqchip of ['machine', 'split', 'kernel']) {
+  const skip = lacks('kvm', IRQCHIP_NEEDS[irqchip]) ?? false;
   const title = `a running guest goes from dbt to kvm and back, again and again (irqchip ${irqchip})`;
   test(title, { skip, timeout: 60_000 }, () => goesAndComes(irqchip));
 }
 
-test('a guest saved under kvm goes on under dbt, whoever had the local APIC', { timeout: 60_000 }, async (t) => {
-  const lack = lacks('kvm', ['splitIrqchip']);
-  if (lack !== undefined) return t.skip(lack);
-  const { machine, moreDots } = machineWith({ engine: 'dbt', switchable: true, irqchip: 'split' });
-  await moreDots(2);
-  await machine.switchEngine('kvm');
-  await moreDots(2);
-  await machine.pause();
-  const state = await machine.save();
-  machine.close();
-  const later = started(await Machine.load(state, { engine: 'dbt', timeoutMs: 50_000 }));
-  await later.moreDots(3);
-  later.machine.write(Uint8Array.of(0x71));
-  assert.equal((await later.ended).exitCode, (GOOD << 1) | 1);
-});
+for (const irqchip of ['split', 'kernel']) {
+  const skip = lacks('kvm', IRQCHIP_NEEDS[irqchip]) ?? false;
+  const title = `a guest saved under kvm (irqchip ${irqchip}) goes on under dbt, and under kvm again where that can be`;
+  test(title, { skip, timeout: 60_000 }, async () => {
+    const { machine, moreDots } = machineWith({ engine: 'dbt', switchable: true, irqchip });
+    await moreDots(2);
+    await machine.switchEngine('kvm');
+    await moreDots(2);
+    await machine.pause();
+    const state = await machine.save();
+    machine.close();
+    const options = { engine: 'dbt', switchable: true, irqchip, timeoutMs: 50_000 };
+    const later = started(await Machine.load(state, options));
+    await later.moreDots(3);
+    later.machine.write(Uint8Array.of(0x71));
+    assert.equal((await later.ended).exitCode, (GOOD << 1) | 1);
+  });
+}
 
 async function goesAndComes(irqchip) {
   const { machine, ended, moreDots, dots } = machineWith({ engine: 'dbt', switchable: true, irqchip });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { linuxOptionRom } from '../../dist/machine/boot/option-rom.js';
 import { Machine } from '../../dist/node.js';
-import { lacks } from '../engine/engines.mjs';
+import { IRQCHIP_NEEDS, lacks } from '../engine/engines.mjs';
 import { openGuestFile } from './files.mjs';
 import { INTERRUPTS_TOLD, interruptRom } from './firmware-interrupt-rom.mjs';
 import { EXIT_CODE, HOT_TOLD, hotRom, RESETS_TOLD, resettingRom, TOLD, testRom } from './firmware-rom.mjs';
@@ -27,7 +27,7 @@ async function open(...names) {
   }
 }
 
-for (const [what, firmware, expected, needs = [], splitNeeds = needs] of [
+for (const [what, firmware, expected, needs = [], insideNeeds = needs] of [
   ['a ROM runs from the reset vector and finds memory attributes and the A20 gate at work', testRom(), TOLD],
   ['code that is hot follows the memory attributes', hotRom(), HOT_TOLD],
   // Hosts that emulate ring 0 do not look at the limit of the table of interrupts in real mode: no triple fault.
@@ -42,8 +42,8 @@ for (const [what, firmware, expected, needs = [], splitNeeds = needs] of [
   ],
 ]) {
   test(what, () => tells('dbt', firmware, expected));
-  for (const irqchip of ['machine', 'split']) {
-    const skip = lacks('kvm', irqchip === 'split' ? [...splitNeeds, 'splitIrqchip'] : needs) ?? false;
+  for (const irqchip of ['machine', 'split', 'kernel']) {
+    const skip = lacks('kvm', [...(irqchip === 'machine' ? needs : insideNeeds), ...IRQCHIP_NEEDS[irqchip]]) ?? false;
     test(`kvm (irqchip ${irqchip}): ${what}`, { skip }, () => tells('kvm', firmware, expected, irqchip));
   }
 }
@@ -75,8 +75,8 @@ test('what cannot be a ROM, or cannot be started by one, is refused', async () =
 });
 
 const bios = await open('bios-256k.bin');
-for (const [engine, irqchip] of [['dbt'], ['kvm', 'machine'], ['kvm', 'split']]) {
-  const skip = bios.skip || (lacks(engine, irqchip === 'split' ? ['splitIrqchip'] : []) ?? false);
+for (const [engine, irqchip] of [['dbt'], ['kvm', 'machine'], ['kvm', 'split'], ['kvm', 'kernel']]) {
+  const skip = bios.skip || (lacks(engine, IRQCHIP_NEEDS[irqchip ?? 'machine']) ?? false);
   const title = `${engine}: SeaBIOS finds no bootable device${irqchip === undefined ? '' : ` (irqchip ${irqchip})`}`;
   test(title, { skip, timeout: 120_000 }, () => findsNothing(engine, irqchip));
 }

@@ -23,7 +23,7 @@ export interface PitChannelState {
   readonly latchedStatus: number | null;
 }
 
-const TICK_NS = 1e9 / spec.PIT_HZ;
+export const TICK_NS = 1e9 / spec.PIT_HZ;
 
 const FIELDS = {
   mode: integer(0, 5),

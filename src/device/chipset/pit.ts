@@ -93,6 +93,12 @@ export class Pit implements Device<PitState>, PioHandler {
     this.#drive(state.line);
   }
 
+  /** The engine's 8254 works instead: this one drives nothing until the next `restore` or `reset`. */
+  silence(): void {
+    this.#timer.disarm();
+    this.#drive(false);
+  }
+
   #drive(level: boolean): void {
     this.#line = level;
     this.#irq.set(level);

@@ -28,6 +28,7 @@ const system = (parts: Partial<System>): System => ({
   createTimer: unused,
   setTimer: unused,
   deleteTimer: unused,
+  monotonicTime: unused,
   threadCpuTime: unused,
   ...parts,
 });
@@ -144,6 +145,7 @@ test('auto takes KVM where it is correct and native, and says why not elsewhere'
     cpuidMasking: true,
     paging32: true,
     splitIrqchip: true,
+    kernelIrqchip: true,
   };
   const choice = (changes: Partial<KvmCapabilities>) =>
     chooseEngine({ usable: true, capabilities: { ...good, ...changes }, cpuid: [] });

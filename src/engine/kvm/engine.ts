@@ -6,10 +6,12 @@ import { TrapezeError } from '../../base/errors.js';
 import { type CpuidEntry, cpuidEntries, DEFAULT_CPUID_OPTIONS } from '../../x86/system/cpuid-profile.js';
 import type { Engine, SteppingVcpu } from '../engine.js';
 import * as K from './abi.js';
+import type { AsideTimes } from './aside.js';
+import { KvmChips } from './chips.js';
 import { kvmCpuid, readCpuidTable, writeCpuidTable } from './cpuid.js';
 import { needed } from './errors.js';
 import { InterruptPace } from './interrupt-pace.js';
-import { KvmLapic, missingForSplit, splitIrqchip } from './lapic.js';
+import { createIrqchip, type InsideKind, KvmLapic, missingFor } from './lapic.js';
 import * as L from './layout.js';
 import { Lease } from './lease.js';
 import { KvmMemory } from './memory.js';
@@ -32,7 +34,7 @@ export interface KvmEngineOptions {
   readonly stepper?: ((index: number) => SteppingVcpu) | undefined;
   /** The TSC's frequency where this host's KVM can choose it. */
   readonly tscHz?: number | undefined;
-  /** Who is the local APIC: the machine's model (the default), or KVM's with the other controllers outside. */
+  /** Whose interrupt controllers: the machine's (the default), KVM's local APIC with the others outside, or all KVM's and its 8254. */
   readonly irqchip?: IrqchipKind | undefined;
   /** This host's SYSCALL does not arrive in ring 0: see to it that it does. */
   readonly repairSyscall?: boolean | undefined;
@@ -44,7 +46,7 @@ export interface KvmEngineOptions {
   readonly profile?: readonly CpuidEntry[];
 }
 
-export type IrqchipKind = 'machine' | 'split';
+export type IrqchipKind = 'machine' | InsideKind;
 
 export class KvmEngine implements Engine {
   readonly name = 'kvm';
@@ -75,7 +77,7 @@ export class KvmEngine implements Engine {
       const { romBytes = 0 } = options;
       if (romBytes > 0 && !this.has('READONLY_MEM')) throw lacksRom();
       this.map = new KvmMemory(system, this.vm, { memory, ramOffset, ramBytes, romBytes });
-      if (this.isSplit) this.split();
+      if (this.inside !== undefined) this.createIrqchip(this.inside);
       this.leaveMsrsToMachine();
       this.tscHz = this.chooseTsc(options.tscHz);
       const profile = options.profile ?? cpuidEntries({ ...DEFAULT_CPUID_OPTIONS, tscHz: this.tscHz });
@@ -86,8 +88,10 @@ export class KvmEngine implements Engine {
     }
   }
 
-  private get isSplit(): boolean {
-    return this.options.irqchip === 'split';
+  /** KVM has interrupt controllers. */
+  private get inside(): InsideKind | undefined {
+    const { irqchip } = this.options;
+    return irqchip === 'machine' ? undefined : irqchip;
   }
 
   createVcpu(index: number): KvmVcpu {
@@ -106,11 +110,22 @@ export class KvmEngine implements Engine {
     const vcpu = new KvmVcpu(fd, buffer, system, now, ticks, stepper && (() => stepper(index)));
     vcpu.absorb = (gpa, bytes, value) => this.map.absorb(gpa, bytes, value);
     if (this.options.repairSyscall === true) vcpu.syscall = new SyscallRepair(system, fd, vcpu.view, this.map.ram);
-    if (this.options.pacesInterrupts === true && !this.isSplit)
+    if (this.options.pacesInterrupts === true && this.inside === undefined)
       vcpu.pace = new InterruptPace(() => system.threadCpuTime());
-    if (this.isSplit) vcpu.lapic = new KvmLapic(system, this.vm, vcpu);
+    if (this.inside !== undefined) vcpu.lapic = this.createLapic(vcpu, virtualNow);
     this.lease.timer = vcpu.timerId;
     return vcpu;
+  }
+
+  private createLapic(vcpu: KvmVcpu, virtualNow: () => number): KvmLapic {
+    const { system, now } = this.options;
+    const lapic = new KvmLapic(system, this.vm, vcpu);
+    if (this.inside === 'kernel') {
+      const runAside = (code: readonly number[]): AsideTimes =>
+        lapic.keepTaskPriority(() => vcpu.runAside(code, this.map.ram, now));
+      lapic.chips = new KvmChips(system, this.vm, { runAside }, { now, virtualNow });
+    }
+    return lapic;
   }
 
   has(name: K.CapabilityName): boolean {
@@ -140,7 +155,7 @@ export class KvmEngine implements Engine {
     this.need(system.ioctlData(this.vm, K.IOCTL.ENABLE_CAP, new Uint8Array(capability.buffer)), 'KVM_ENABLE_CAP');
     if (!this.has('X86_MSR_FILTER')) return;
     const ranges = [
-      ...(this.isSplit ? [] : K.MACHINE_MSRS.map((range) => [...range, K.MSR_FILTER_READ_WRITE] as const)),
+      ...(this.inside !== undefined ? [] : K.MACHINE_MSRS.map((range) => [...range, K.MSR_FILTER_READ_WRITE] as const)),
       ...(this.options.repairSyscall === true ? [[...SYSCALL_MSRS, K.MSR_FILTER_WRITE] as const] : []),
     ];
     if (ranges.length === 0) return;
@@ -158,14 +173,15 @@ export class KvmEngine implements Engine {
     this.need(system.ioctlData(this.vm, K.IOCTL.X86_SET_MSR_FILTER, filter), 'KVM_X86_SET_MSR_FILTER');
   }
 
-  private split(): void {
+  private createIrqchip(kind: InsideKind): void {
     const { system } = this.options;
-    const lacking = missingForSplit(system, this.kvm);
+    const lacking = missingFor(kind, system, this.kvm);
     if (lacking === undefined) {
-      splitIrqchip(system, this.vm);
+      createIrqchip(kind, system, this.vm);
       return;
     }
-    const problem = `this host's ${DEVICE} cannot be the local APIC: it lacks ${lacking}`;
+    const what = kind === 'split' ? 'be the local APIC' : 'have the interrupt controllers';
+    const problem = `this host's ${DEVICE} cannot ${what}: it lacks ${lacking}`;
     throw new TrapezeError('host-unsupported', `${problem}; use --irqchip machine`);
   }
 

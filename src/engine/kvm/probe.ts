@@ -5,7 +5,7 @@
 import { TrapezeError } from '../../base/errors.js';
 import { type CpuidEntry, cpuidEntries } from '../../x86/system/cpuid-profile.js';
 import { openKvm } from './engine.js';
-import { missingForSplit } from './lapic.js';
+import { missingFor } from './lapic.js';
 import { CODE, type ProbeMode, RESULTS, runProbe, TWO_LEVEL_TABLES } from './probe-guest.js';
 import type { System } from './system.js';
 
@@ -36,6 +36,8 @@ export interface KvmCapabilities {
   readonly debugRegisters: boolean;
   /** The kernel can be the local APIC alone, with a timer of our frequency. */
   readonly splitIrqchip: boolean;
+  /** It can have the other interrupt controllers and the 8254 as well. */
+  readonly kernelIrqchip: boolean;
 }
 
 export type KvmProbe =
@@ -57,6 +59,7 @@ export const CAPABILITY_NAMES: Readonly<Record<Exclude<keyof KvmCapabilities, `$
   paging32: '32-bit paging',
   debugRegisters: 'breakpoints stop ring 3',
   splitIrqchip: 'local APIC in the kernel',
+  kernelIrqchip: 'all interrupt controllers in the kernel',
 };
 
 const dword = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 255);
@@ -74,9 +77,10 @@ export function probeKvm(openSystem: () => System, now: () => number, lease?: Sh
   try {
     const system = openSystem();
     const kvm = openKvm(system);
-    const splitIrqchip = missingForSplit(system, kvm) === undefined;
+    const splitIrqchip = missingFor('split', system, kvm) === undefined;
+    const kernelIrqchip = missingFor('kernel', system, kvm) === undefined;
     system.close(kvm);
-    const capabilities = { ...measure(system, now, lease), splitIrqchip };
+    const capabilities = { ...measure(system, now, lease), splitIrqchip, kernelIrqchip };
     return { usable: true, capabilities, cpuid: visibleCpuid(system, now, lease) };
   } catch (error) {
     if (error instanceof TrapezeError) return { usable: false, problem: error.message };
@@ -88,7 +92,7 @@ function measure(
   system: System,
   now: () => number,
   lease: SharedArrayBuffer | undefined,
-): Omit<KvmCapabilities, 'splitIrqchip'> {
+): Omit<KvmCapabilities, 'splitIrqchip' | 'kernelIrqchip'> {
   const run = (mode: ProbeMode, code: readonly number[], options: Parameters<typeof runProbe>[4] = {}) =>
     runProbe(system, now, mode, code, { ...options, lease });
   const nsPerInstruction = (mode: 'long0' | 'long3' | 'compatibility3'): number => {
@@ -135,7 +139,9 @@ function measure(
 
 /** The leaves that hold features, as a guest with our profile reads them. */
 function visibleCpuid(system: System, now: () => number, lease: SharedArrayBuffer | undefined): CpuidEntry[] {
-  const leaves = cpuidEntries().filter(({ leaf }) => [0, 1, 7, 0xd, 0x80000001, 0x80000007, 0x80000008].includes(leaf));
+  const leaves = cpuidEntries().filter(({ leaf }) =>
+    [0, 1, 6, 7, 0xd, 0x80000001, 0x80000007, 0x80000008].includes(leaf),
+  );
   const code = leaves.flatMap(({ leaf, subleaf }, n) => {
     const at = RESULTS + 16 * n;
     // mov eax, leaf; mov ecx, subleaf; cpuid; mov [at], eax; mov [at + 4], ebx; mov [at + 8], ecx; mov [at + 12], edx

@@ -31,6 +31,8 @@ export interface System {
   /** After so many nanoseconds, and then each `periodNs`; 0: not at all. */
   setTimer(timer: number, ns: number, periodNs: number): void;
   deleteTimer(timer: number): void;
+  /** CLOCK_MONOTONIC in nanoseconds: the kernel's own times are on it. */
+  monotonicTime(): number;
   /** Nanoseconds that this thread has run. */
   threadCpuTime(): number;
 }

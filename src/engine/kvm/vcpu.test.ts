@@ -34,6 +34,7 @@ function played(kvmRun: (view: DataView) => number, setTimer: System['setTimer']
     createTimer: () => 1,
     setTimer,
     deleteTimer: unused,
+    monotonicTime: unused,
     threadCpuTime: unused,
   };
   return new KvmVcpu(

@@ -5,6 +5,7 @@
 import { TrapezeError } from '../../base/errors.js';
 import type { CpuState, SteppingVcpu, Vcpu, VmEntry, VmExit } from '../engine.js';
 import * as K from './abi.js';
+import { type AsideTimes, runAside } from './aside.js';
 import { byteOut, OwedAnswer } from './exits.js';
 import type { InterruptPace } from './interrupt-pace.js';
 import type { KvmLapic } from './lapic.js';
@@ -318,6 +319,13 @@ export class KvmVcpu implements Vcpu {
     if (reason !== K.EXIT.IO && reason !== K.EXIT.MMIO) return undefined;
     this.asks = true;
     return this.unabsorbed(this.owed.ask(reason));
+  }
+
+  /** A little code in real mode; `ram` is GPA 0 first. Nothing may be owed. */
+  runAside(code: readonly number[], ram: DataView, now: () => number): AsideTimes {
+    // What a load has left in kvm_run goes in first.
+    this.enterAtOnce();
+    return runAside({ system: this.system, fd: this.fd, view: this.view, run: this.runKvm, ram, now }, code);
   }
 
   get apicBase(): bigint {

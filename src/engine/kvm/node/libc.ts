@@ -137,8 +137,12 @@ function systemOf(koffi: Koffi): System {
   const time = new Uint32Array(8);
   const timeBytes = new Uint8Array(time.buffer);
   // struct timespec: seconds, nanoseconds.
-  const cpuTime = new BigInt64Array(2);
-  const cpuTimeBytes = new Uint8Array(cpuTime.buffer);
+  const clockTime = new BigInt64Array(2);
+  const clockBytes = new Uint8Array(clockTime.buffer);
+  const read = (clock: number): number => {
+    f.clock(SYS.CLOCK_GETTIME, clock, clockBytes);
+    return Number(clockTime[0]) * 1e9 + Number(clockTime[1]);
+  };
   const answer = (value: number): number => (value < 0 ? -koffi.errno() : value);
 
   return {
@@ -192,10 +196,8 @@ function systemOf(koffi: Koffi): System {
       time[6] = Math.floor(ns % 1e9);
       f.setTimer(SYS.TIMER_SETTIME, timer, 0, timeBytes, null);
     },
-    threadCpuTime() {
-      f.clock(SYS.CLOCK_GETTIME, CLOCK_THREAD_CPUTIME_ID, cpuTimeBytes);
-      return Number(cpuTime[0]) * 1e9 + Number(cpuTime[1]);
-    },
+    monotonicTime: () => read(CLOCK_MONOTONIC),
+    threadCpuTime: () => read(CLOCK_THREAD_CPUTIME_ID),
     deleteTimer: (timer) => void f.call(SYS.TIMER_DELETE, timer, 0, 0, 0),
   };
 }
