@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Machine } from '../../dist/node.js';
+import { EngineSwitchError, Machine } from '../../dist/node.js';
 import { bzImage, ENTRY_64 } from '../guest/small-kernels.mjs';
 import { Code, RAX, RDI } from './code.mjs';
 import { IRQCHIP_NEEDS, lacks } from './engines.mjs';
@@ -27,8 +27,8 @@ const TOLD_BYTES = 6;
 /** What is lost by chance is anywhere in periods of 20 and 55 milliseconds. */
 const TOLERANCE_US = 4000;
 
-/** `by`: the controller that counter 0's interrupt comes through. `mode` of counter 0. */
-function guestCode(by, mode) {
+/** `by`: the controller that counter 0's interrupt comes through. `mode` of counter 0, `portB` what port 0x61 is given. */
+function guestCode(by, mode, portB) {
   const code = new Code(LOAD + ENTRY_64);
   const write = (at, value) => code.mov(RDI, BigInt(at)).b('c707').number(value, 4);
   const vector = by === 'pic' ? PIC_VECTOR : VECTOR;
@@ -50,7 +50,7 @@ function guestCode(by, mode) {
     [0xa1, 0xff],
     // Counter 2's gate; mode 2, 65536. Counter 0.
     ...[
-      [0x61, 1],
+      [0x61, portB],
       [0x43, 0xb4],
       [0x42, 0],
       [0x42, 0],
@@ -114,9 +114,9 @@ function started(machine) {
   return { machine, ended, ticks, more };
 }
 
-function machineWith(by, mode, options) {
+function machineWith(by, mode, options, portB = 1) {
   const payload = new Uint8Array(0x4000);
-  payload.set(guestCode(by, mode), ENTRY_64);
+  payload.set(guestCode(by, mode, portB), ENTRY_64);
   const kernel = bzImage(payload);
   const more = { memoryBytes: 64 << 20, debugcon: DEBUG_PORT, debugExit: true, noReboot: true, timeoutMs: 50_000 };
   return started(new Machine({ kernel, ...more, ...options }));
@@ -222,3 +222,20 @@ for (const [by, mode] of [
     check(parts, 30);
   });
 }
+
+test("what the kernel's chips lack is named, and the guest goes on", { skip, timeout: 60_000 }, async () => {
+  const options = { engine: 'dbt', switchable: true, irqchip: 'kernel' };
+  const guest = machineWith('pic', 2, options, 0x0d);
+  await guest.more(2);
+  await assert.rejects(guest.machine.switchEngine('kvm'), (error) => {
+    assert.ok(error instanceof EngineSwitchError);
+    assert.deepEqual(error.missing, ['bits 2 and 3 of port 0x61']);
+    return true;
+  });
+  await guest.more(2);
+  await guest.machine.pause();
+  const state = await guest.machine.save();
+  guest.machine.close();
+  const later = started(await Machine.load(state, { engine: 'kvm', irqchip: 'kernel', timeoutMs: 50_000 }));
+  await assert.rejects(later.ended, { code: 'bad-state', message: /bits 2 and 3 of port 0x61/ });
+});
