@@ -177,8 +177,10 @@ function isHuge(gva: u64): bool {
   return LINKED_MAP + (<usize>(gva >> 12) & (LINKED_MAP_SIZE - 1));
 }
 
+// No generation is 0: that is what links hold that lead nowhere yet.
 function staleLinks(offset: usize): void {
-  store<u32>(CPU_BASE + offset, load<u32>(CPU_BASE + offset) + 1);
+  const next = load<u32>(CPU_BASE + offset) + 1;
+  store<u32>(CPU_BASE + offset, next == 0 ? 1 : next);
 }
 // Links into the half of the address space that `gva` lies in: user or supervisor code.
 function linksStale(gva: u64): void {

@@ -27,8 +27,13 @@ const INTERNAL: Record<string, Signature> = {
   deliverFault: { params: [], results: ['i32'] },
   enter: HANDLER_SIGNATURE,
   followLink: { params: ['i32', 'i32', 'i32'], results: ['i32'] },
-  followRip: { params: ['i64', 'i32', 'i32'], results: ['i32'] },
+  followRip: { params: ['i64', 'i32'], results: ['i32'] },
+  followFar: { params: ['i64', 'i32', 'i32'], results: ['i32'] },
+  followFarUser: { params: ['i64', 'i32', 'i32'], results: ['i32'] },
+  followIndirect: { params: ['i64', 'i32', 'i32'], results: ['i32'] },
+  followIndirectUser: { params: ['i64', 'i32', 'i32'], results: ['i32'] },
   followReturn: { params: ['i64', 'i32'], results: ['i32'] },
+  followReturnUser: { params: ['i64', 'i32'], results: ['i32'] },
   followSite: { params: ['i32'], results: ['i32'] },
 };
 

@@ -6,13 +6,13 @@ import type { Emitter } from '../../wasm/emitter.js';
 import * as S from '../../x86/state.js';
 import * as R from './record.js';
 
-/** Bits of a link: it is good between pages; its RIP must be compared, or did not agree. */
+/** Bits of a link, for `lookup`: it is good between pages; it holds the RIP that it is good for. */
 export const FAR = 1;
 export const INDIRECT = 2;
 
 /**
  * Goes on by a link between pages if it is of the present generation and mode. `word` pushes the word of the link at an offset,
- * `rip` pushes RIP, `go` enters the header in local `header`.
+ * `rip` pushes RIP, `go` enters the header in local `header`. `generation` pushes that of links at this privilege level.
  */
 export function followPageLink(
   e: Emitter,
@@ -20,12 +20,13 @@ export function followPageLink(
   word: (offset: number) => void,
   rip: () => void,
   go: () => void,
+  generation: () => void = () => pushGeneration(e),
 ): void {
   word(0);
   e.tee(header);
   e.if(undefined, true);
   word(4);
-  pushGeneration(e);
+  generation();
   e.op('i32.eq');
   e.get(header);
   e.load('i32', 4, R.HEADER_KEY);
@@ -34,14 +35,19 @@ export function followPageLink(
   e.op('i32.eq');
   e.op('i32.and');
   e.if(undefined, true);
+  setRipBase(e, rip);
+  go();
+  e.end();
+  e.end();
+}
+
+/** Control arrives in the page of the RIP that `rip` pushes. */
+export function setRipBase(e: Emitter, rip: () => void): void {
   e.i32(0);
   rip();
   e.i64Small(-4096);
   e.op('i64.and');
   e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
-  go();
-  e.end();
-  e.end();
 }
 
 /** That of links at this privilege level: the user's stands behind the supervisor's. */

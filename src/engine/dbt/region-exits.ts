@@ -1,7 +1,7 @@
 /**
  * The ways out of a region, each a block whose end is followed by what it does:
  *
- *   block $rip                      RIP known at run time: indirect jumps, returns, other pages
+ *   block $far                      a fixed RIP in another page, through a link between pages
  *     block $link                   a fixed offset of the same page, through a link of one word
  *       block $status               back to the run loop with a status
  *         block $fault              an access that the runtime refused, or that starts anew
@@ -9,15 +9,16 @@
  *         end  store what the site of the access says, leave with the runtime's status or start anew
  *       end  store RIP, return status
  *     end  follow the link
- *   end  follow a link between pages, or look RIP up
+ *   end  follow the link
  *
  * Registers and flags are stored before branching here, but for faults: there are many places of them, and few happen. The ring of return addresses leads returns to the links of their
  * callers.
  */
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
-import { FAR, INDIRECT, pushInterrupted } from './page-links.js';
+import { FAR, pushInterrupted } from './page-links.js';
 import { RegionState } from './region-state.js';
+import { type WayByPrivilege, wayOf } from './region-ways.js';
 import { pushReturn } from './return-ring.js';
 
 /**
@@ -27,7 +28,7 @@ import { pushReturn } from './return-ring.js';
 export type LinkSlot = (kind: 'near' | 'other' | 'far' | 'indirect', offset: number) => number;
 
 /** Depths of the four blocks right after opening. */
-const TO_RIP = 1;
+const TO_FAR = 1;
 const TO_LINK = 2;
 const TO_STATUS = 3;
 const TO_FAULT = 4;
@@ -73,10 +74,15 @@ export abstract class RegionExits extends RegionState {
     e.get(this.budget);
     e.returnCall(this.functions('followLink'));
     e.end();
+    this.follow3('followFar');
+  }
+  /** RIP, link and budget are in their locals. */
+  private follow3(way: WayByPrivilege): void {
+    const e = this.emit;
     e.get(this.rip);
     e.get(this.link);
     e.get(this.budget);
-    e.returnCall(this.functions('followRip'));
+    e.returnCall(this.functions(wayOf(way, this.key)));
   }
 
   /** What an access that leaves has in locals, as its site says. */
@@ -187,14 +193,30 @@ export abstract class RegionExits extends RegionState {
     }
     this.ripAt(offset, size);
     e.set(this.rip);
-    e.i32(!isNear && this.key & S.KEY_CODE64 ? this.slot('far', offset) | FAR : 0);
+    if (isNear || (this.key & S.KEY_CODE64) === 0) {
+      this.findRip();
+      return;
+    }
+    e.i32(this.slot('far', offset));
     e.set(this.link);
-    e.br(TO_RIP);
+    e.br(TO_FAR);
   }
-  /** Goes to the RIP in its local, by the link in its local. */
+  private findRip(): void {
+    const e = this.emit;
+    e.get(this.rip);
+    e.get(this.budget);
+    e.returnCall(this.functions('followRip'));
+  }
+  /** Goes to the RIP in its local, by the link of this jump if it went there last time, too. */
   protected leaveToRip(): void {
     this.storeAll();
-    this.emit.br(TO_RIP);
+    if ((this.key & S.KEY_CODE64) === 0) {
+      this.findRip();
+      return;
+    }
+    this.emit.i32(this.slot('indirect', this.insn.offset));
+    this.emit.set(this.link);
+    this.follow3('followIndirect');
   }
   /** Goes to the RIP in its local, where a call returns. */
   protected leaveToCaller(): void {
@@ -202,7 +224,7 @@ export abstract class RegionExits extends RegionState {
     this.storeAll();
     e.get(this.rip);
     e.get(this.budget);
-    e.returnCall(this.functions('followReturn'));
+    e.returnCall(this.functions(wayOf('followReturn', this.key)));
   }
   protected override leaveWith(status: () => void, offset: number): void {
     const e = this.emit;
@@ -247,25 +269,6 @@ export abstract class RegionExits extends RegionState {
     e.i64Safe(this.site());
     e.store('i64', 8, S.CPU_BASE + S.ACCESS_SITE);
     e.br(TO_FAULT);
-  }
-
-  /** Sets `link` to that of this jump: to be followed if it went to RIP (in its local) last time, too. */
-  protected linkIndirect(): void {
-    const e = this.emit;
-    if ((this.key & S.KEY_CODE64) === 0) {
-      e.i32(0);
-      e.set(this.link);
-      return;
-    }
-    const slot = this.slot('indirect', this.insn.offset);
-    e.i32(slot | FAR);
-    e.i32(slot | FAR | INDIRECT);
-    e.i32(0);
-    e.load('i64', 8, slot + 8);
-    e.get(this.rip);
-    e.op('i64.eq');
-    e.select('i32');
-    e.set(this.link);
   }
 
   // ---- the ring of return addresses ----

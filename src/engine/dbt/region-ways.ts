@@ -2,23 +2,35 @@
  * The ways from one region to another: functions that regions end with by a tail call. They are the same for all regions, and
  * V8 compiles them once.
  *
- *   followLink     to a page offset of the same page, through a link of one word
- *   followRip      to a RIP known at run time or in another page, through a link between pages if there is one
- *   followReturn   to where a RET goes: the ring of return addresses leads to the link of the caller
- *   followSite     to the run loop after an access that was refused, or to the same instruction, which starts anew
+ *   followLink      to a page offset of the same page, through a link of one word
+ *   followFar       to a fixed RIP in another page, through a link between pages
+ *   followIndirect  to a RIP known at run time, through the link to where this jump went last
+ *   followReturn    to where a RET goes: the ring of return addresses leads to the link of the caller
+ *   followRip       to a RIP that no link leads to
+ *   followSite      to the run loop after an access that was refused, or to the same instruction, which starts anew
+ *
+ * Those that follow links between pages exist twice, for supervisor and user code, since there are two generations. A link of the
+ * region's own was made in its mode, as RIP and mode are looked up together; one from the ring may be of another region.
  */
 import { Emitter } from '../../wasm/emitter.js';
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports, signatureOf } from './imports.js';
 import type { FunctionIndex } from './lower.js';
-import { FAR, followPageLink, INDIRECT, pushInterrupted } from './page-links.js';
+import { FAR, followPageLink, INDIRECT, pushInterrupted, setRipBase } from './page-links.js';
 import * as R from './record.js';
 import { popReturn } from './return-ring.js';
 
 const PAGE_MASK = 4095;
 
-const WAYS = ['followLink', 'followRip', 'followReturn', 'followSite'] as const;
+const OF_ALL = ['followLink', 'followRip', 'followSite'] as const;
+const BY_PRIVILEGE = ['followFar', 'followIndirect', 'followReturn'] as const;
+export type WayByPrivilege = (typeof BY_PRIVILEGE)[number];
+
+/** The way for code of that mode. */
+export function wayOf(name: WayByPrivilege, key: number): string {
+  return (key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK ? `${name}User` : name;
+}
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -26,7 +38,7 @@ let compiled: WebAssembly.Module | undefined;
 export function provideWays(imports: RuntimeImports, table: WebAssembly.Table): void {
   compiled ??= new WebAssembly.Module(waysModule());
   const exports = imports.instantiate(compiled, table);
-  for (const name of WAYS) imports.provide(name, exports[name]);
+  for (const [name, f] of Object.entries(exports)) imports.provide(name, f);
 }
 
 function waysModule(): Uint8Array<ArrayBuffer> {
@@ -36,9 +48,16 @@ function waysModule(): Uint8Array<ArrayBuffer> {
   const functions = importedFunctions(module);
   functions('lookup');
   const handler = module.type(HANDLER_SIGNATURE);
-  for (const name of WAYS) {
-    const body = new Way(name, functions, handler)[name](module.type(signatureOf(name)));
+  const add = (name: string, write: (way: Way, type: number) => FunctionBody): void => {
+    const body = write(new Way(name, functions, handler), module.type(signatureOf(name)));
     module.export(name, module.addFunction(body));
+  };
+  for (const name of OF_ALL) add(name, (way, type) => way[name](type));
+  for (const way of BY_PRIVILEGE) {
+    for (const key of [0, S.KEY_CPL_MASK]) {
+      const generation = key === 0 ? S.LINK_GENERATION_SUPERVISOR : S.LINK_GENERATION_USER;
+      add(wayOf(way, key), (w, type) => w[way](type, generation));
+    }
   }
   return module.finish();
 }
@@ -69,22 +88,65 @@ class Way {
     return e.finish(type);
   }
   followRip(type: number): FunctionBody {
-    const [rip, link, budget] = [0, 1, 2];
-    this.goTo(rip, link, budget);
-    return this.emit.finish(type);
-  }
-  followReturn(type: number): FunctionBody {
     const [rip, budget] = [0, 1];
     const e = this.emit;
     const link = e.allocate('i32');
-    const top = e.allocate('i32');
+    this.begin(rip, budget);
+    // None.
+    this.findRip(rip, link);
+    return e.finish(type);
+  }
+  followFar(type: number, generation: number): FunctionBody {
+    const [rip, link, budget] = [0, 1, 2];
+    const e = this.emit;
+    this.begin(rip, budget);
+    this.pushHolds(link, generation);
+    e.if(undefined, true);
+    this.followOwn(rip, link);
+    e.end();
+    e.get(link);
+    e.i32(FAR);
+    e.op('i32.or');
+    e.set(link);
+    this.findRip(rip, link);
+    return e.finish(type);
+  }
+  followIndirect(type: number, generation: number): FunctionBody {
+    const [rip, link, budget] = [0, 1, 2];
+    const e = this.emit;
+    this.begin(rip, budget);
+    this.pushHolds(link, generation);
+    e.get(link);
+    e.load('i64', 8, 8);
+    e.get(rip);
+    e.op('i64.eq');
+    e.op('i32.and');
+    e.if(undefined, true);
+    this.followOwn(rip, link);
+    e.end();
+    e.get(link);
+    e.i32(FAR | INDIRECT);
+    e.op('i32.or');
+    e.set(link);
+    this.findRip(rip, link);
+    return e.finish(type);
+  }
+  followReturn(type: number, generation: number): FunctionBody {
+    const [rip, budget] = [0, 1];
+    const e = this.emit;
+    const link = e.allocate('i32');
+    const header = e.allocate('i32');
+    this.begin(rip, budget);
     popReturn(
       e,
-      top,
+      header,
       () => e.get(rip),
-      () => e.set(link),
+      () => {
+        e.set(link);
+        this.followRing(rip, link, header, generation);
+      },
     );
-    this.goTo(rip, link, budget);
+    this.findRip(rip, link);
     return e.finish(type);
   }
 
@@ -124,26 +186,29 @@ class Way {
     return e.finish(type);
   }
 
-  private goTo(rip: number, link: number, budget: number): void {
-    const e = this.emit;
-    const header = e.allocate('i32');
+  private begin(rip: number, budget: number): void {
     this.storeBudget(budget);
-    e.i32(0);
-    e.get(rip);
-    e.store('i64', 8, S.CPU_BASE + S.RIP);
-    this.returnIfInterrupted(budget, () => {});
+    this.returnIfInterrupted(budget, () => this.storeRip(rip));
+  }
+  /** Nonzero: the link is one of this generation. Links that lead nowhere have generation 0, which none is. */
+  private pushHolds(link: number, generation: number): void {
+    const e = this.emit;
     e.get(link);
-    e.i32(FAR | INDIRECT);
-    e.op('i32.and');
-    e.i32(FAR);
+    e.load('i32', 4, 4);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + generation);
     e.op('i32.eq');
-    e.if(undefined, true);
-    this.followPages(rip, link, header);
-    e.end();
-    this.lookUp(link, header);
+  }
+  private followOwn(rip: number, link: number): void {
+    const e = this.emit;
+    setRipBase(e, () => e.get(rip));
+    e.get(link);
+    e.load('i32', 4, 0);
+    e.set(link);
+    this.enter(link);
   }
   /** The header stands at link - 1, for bit 0 of the link is set; what does not hold is left for `lookup`. */
-  private followPages(rip: number, link: number, header: number): void {
+  private followRing(rip: number, link: number, header: number, generation: number): void {
     const e = this.emit;
     const word = (offset: number): void => {
       e.get(link);
@@ -157,7 +222,21 @@ class Way {
       word,
       () => e.get(rip),
       () => this.enter(header),
+      () => {
+        e.i32(0);
+        e.load('i32', 4, S.CPU_BASE + generation);
+      },
     );
+  }
+  private storeRip(rip: number): void {
+    const e = this.emit;
+    e.i32(0);
+    e.get(rip);
+    e.store('i64', 8, S.CPU_BASE + S.RIP);
+  }
+  private findRip(rip: number, link: number): void {
+    this.storeRip(rip);
+    this.lookUp(link, this.emit.allocate('i32'));
   }
 
   private storeBudget(budget: number): void {

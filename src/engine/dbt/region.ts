@@ -289,7 +289,6 @@ export class RegionLowering extends RegionResume {
       this.leaveToCaller();
       return;
     }
-    this.linkIndirect();
     this.leaveToRip();
   }
   /** RIP (in its local) may be where the region has a landing. */
