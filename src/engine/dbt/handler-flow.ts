@@ -3,7 +3,7 @@ import type { Value } from '../../ir/value.js';
 import type { Emitter } from '../../wasm/emitter.js';
 import * as S from '../../x86/state.js';
 import { type FunctionIndex, Lowering } from './lower.js';
-import { FAR, followPageLink } from './page-links.js';
+import { FAR, followPageLink, INDIRECT } from './page-links.js';
 import * as R from './record.js';
 import { popReturn, pushReturn } from './return-ring.js';
 
@@ -168,14 +168,17 @@ export abstract class HandlerFlow extends Lowering {
     e.end();
     e.release(top, 'i32');
   }
-  /** Goes to a RIP: a return to where the newest call of the ring returns by that call's link. */
+  /** Goes to a RIP: a return to where the newest call of the ring returns by that call's link, others by their own. */
   protected followRip(rip: Value, isReturn: boolean): void {
     const e = this.emit;
     this.pin(rip);
     const link = e.allocate('i32');
     e.i32(0);
     e.set(link);
-    if (isReturn && this.is64) this.popReturn(link, rip);
+    if (this.is64) {
+      if (isReturn) this.popReturn(link, rip);
+      else this.followIndirect(link, rip);
+    }
     e.i32(0);
     this.peek(rip);
     e.store('i64', 8, S.CPU_BASE + S.RIP);
@@ -184,6 +187,26 @@ export abstract class HandlerFlow extends Lowering {
     e.release(link, 'i32');
     this.discard(rip);
     this.follow();
+  }
+  /** By the link to where this instruction went last: it stands behind the record. */
+  private followIndirect(link: number, rip: Value): void {
+    const e = this.emit;
+    const header = e.allocate('i32');
+    this.ifNotStepped();
+    e.get(RECORD);
+    e.i32(R.RECORD_SIZE | FAR | INDIRECT);
+    e.op('i32.add');
+    e.set(link);
+    const pushRip = (): void => this.peek(rip);
+    e.get(RECORD);
+    e.load('i64', 8, R.RECORD_SIZE + R.LINK_RIP);
+    pushRip();
+    e.op('i64.eq');
+    e.if();
+    this.followPages(header, () => e.get(RECORD), R.RECORD_SIZE, pushRip);
+    e.end();
+    e.end();
+    e.release(header, 'i32');
   }
   private popReturn(link: number, rip: Value): void {
     const e = this.emit;

@@ -29,20 +29,7 @@ export class HandlerLowering extends HandlerFlow {
   header(): void {
     const e = this.emit;
     const n = e.allocate('i32');
-    e.i32(0);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + S.BUDGET);
-    e.get(RECORD);
-    e.load('i32', 4, R.HEADER_COUNT);
-    e.op('i32.sub');
-    e.tee(n);
-    e.store('i32', 4, S.CPU_BASE + S.BUDGET);
-    pushInterrupted(e, n);
-    e.if(undefined, false);
-    this.setRip(R.OFFSET);
-    e.i32(S.STATUS_BUDGET);
-    e.return();
-    e.end();
+    this.countBlock(n);
     e.get(RECORD);
     e.get(RECORD);
     e.load('i32', 4, R.HEADER_HEAT);
@@ -71,6 +58,38 @@ export class HandlerLowering extends HandlerFlow {
     e.store('i64', 8, S.CPU_BASE + S.COUNT_INTERPRETED);
     e.release(n, 'i32');
     this.nextRecord();
+  }
+  private countBlock(n: number): void {
+    const e = this.emit;
+    e.i32(0);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + S.BUDGET);
+    e.get(RECORD);
+    e.load('i32', 4, R.HEADER_COUNT);
+    e.op('i32.sub');
+    e.tee(n);
+    e.store('i32', 4, S.CPU_BASE + S.BUDGET);
+    pushInterrupted(e, n);
+    e.if(undefined, false);
+    this.setRip(R.OFFSET);
+    e.i32(S.STATUS_BUDGET);
+    e.return();
+    e.end();
+  }
+  /** The header of a block that only jumps, and the jump: `lift`. It is never translated. */
+  stub(lift: DynamicLift): void {
+    const e = this.emit;
+    const n = e.allocate('i32');
+    this.countBlock(n);
+    e.release(n, 'i32');
+    e.get(RECORD);
+    e.get(RECORD);
+    e.load('i32', 4, R.HEADER_COUNT);
+    e.i32(R.RECORD_SIZE);
+    e.op('i32.mul');
+    e.op('i32.add');
+    e.set(RECORD);
+    this.instruction(lift, UNKNOWN);
   }
   /** Last record of a block that falls through. */
   close(): void {

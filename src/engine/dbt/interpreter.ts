@@ -25,6 +25,8 @@ export const HANDLER_CLOSE = 2;
 export const HANDLER_LOOKUP = 3;
 const FIRST_FORM = 4;
 export const FIRST_REGION = 4096;
+/** Behind all forms. */
+export const HANDLER_STUB = FIRST_REGION - 1;
 /** Room for regions grows: every module that imports the table costs as much time and memory as the table is long. */
 const INITIAL_TABLE_SIZE = FIRST_REGION + 1024;
 export const MAX_TABLE_SIZE = 32768;
@@ -60,6 +62,11 @@ interface FormHandler {
 const GOES_ON = 0;
 const ENDS = 1;
 const BRANCHES = 2;
+const JUMPS_INDIRECTLY = 3;
+
+/** How programs call functions of shared libraries: JMP through a word of the global offset table, with ENDBR64 before it or not. */
+const STUB_JUMP = 'ff2500000000';
+const STUB_BEGIN = 'f30f1efa';
 
 export class Interpreter {
   readonly table: WebAssembly.Table;
@@ -81,6 +88,8 @@ export class Interpreter {
   private readonly jumps = new Map<number, number>();
   private pending: FormHandler[] = [];
   private nextForm: number;
+  private stubJump = 0;
+  private stubBegin = 0;
 
   constructor(imports: RuntimeImports) {
     this.imports = imports;
@@ -104,6 +113,8 @@ export class Interpreter {
       const { insn, key, known, index } = handler;
       if (known !== UNKNOWN) this.jumps.set(jumpOf(this.handler(insn, key), known), index);
     }
+    this.stubJump = this.handler(insnOf(STUB_JUMP), COMMON_KEY);
+    this.stubBegin = this.handler(insnOf(STUB_BEGIN), COMMON_KEY);
   }
 
   get formCount(): number {
@@ -133,7 +144,7 @@ export class Interpreter {
     if (known !== 0) return known;
     const insn = insnOfFields(length);
     const index = this.handler(insn, key);
-    this.last[index] = insn.mnemonic === 'jcc' ? BRANCHES : endsBlock(insn) || branches(insn) ? ENDS : GOES_ON;
+    this.last[index] = endOf(insn);
     this.known.add(form, modes, index);
     return index;
   }
@@ -142,6 +153,14 @@ export class Interpreter {
     return this.last[handler] !== GOES_ON;
   }
 
+  /** Jumps and calls whose targets are known at run time: their links stand where the closing record of others does. */
+  jumpsIndirectly(handler: number): boolean {
+    return this.last[handler] === JUMPS_INDIRECTLY;
+  }
+  /** The whole block is a stub, by the handlers of its first and last instruction. */
+  isStub(first: number, last: number, count: number): boolean {
+    return last === this.stubJump && (count === 1 || (count === 2 && first === this.stubBegin));
+  }
   isConditionalJump(handler: number): boolean {
     return this.last[handler] === BRANCHES;
   }
@@ -184,7 +203,7 @@ export class Interpreter {
   }
   private add(insn: Insn, key: number, known: number): number {
     const index = this.nextForm++;
-    if (index >= FIRST_REGION) throw new Error('more instruction forms than the handler table holds');
+    if (index >= HANDLER_STUB) throw new Error('more instruction forms than the handler table holds');
     const handler = { index, insn, key, known };
     this.made[index] = handler;
     this.pending.push(handler);
@@ -204,6 +223,13 @@ export class Interpreter {
 /** A conditional jump and what is known before it, as one number. */
 function jumpOf(handler: number, known: number): number {
   return handler * FIRST_REGION + known;
+}
+
+function endOf(insn: Insn): number {
+  if (insn.mnemonic === 'jcc') return BRANCHES;
+  if (branches(insn)) return ENDS;
+  if (insn.mnemonic === 'jmp' || insn.mnemonic === 'call') return JUMPS_INDIRECTLY;
+  return endsBlock(insn) ? ENDS : GOES_ON;
 }
 
 /** Conditional branches end an interpreted block although control may fall through. */
@@ -294,6 +320,8 @@ const SPECIAL: readonly HandlerBody['lower'][] = [
   (l) => l.finder(),
 ];
 const WAYS_IN: readonly HandlerBody['lower'][] = [(l) => l.enter(), (l) => l.run()];
+/** Translated code comes to it: it has no use for the loop of the hottest. */
+const STUB: HandlerBody['lower'] = (l) => l.stub(liftForm(insnOf(STUB_JUMP), COMMON_KEY));
 
 /** The module of their handlers and of those that are no instruction, which is always the same: hosts may compile it ahead. */
 export function commonHandlersCode(): Uint8Array<ArrayBuffer> {
@@ -304,10 +332,12 @@ function codeOf({ made, hot }: CommonForms): Uint8Array<ArrayBuffer> {
   const inLoop = [...SPECIAL.map(special), ...made.slice(0, hot).map(bodyOf)];
   return tableModule((m) => {
     const loopBody = handlerLoop(m.functions, m.types, HANDLER_INVALID, inLoop);
-    const others = addHandlers(m, [...WAYS_IN.map(special), ...made.slice(hot).map(bodyOf)]);
+    const others = addHandlers(m, [...[...WAYS_IN, STUB].map(special), ...made.slice(hot).map(bodyOf)]);
     const loop = m.module.addFunction(loopBody);
     for (const [n, name] of ['enter', 'run'].entries()) m.module.export(name, others[n] as number);
-    m.module.elementsAt(HANDLER_INVALID, [...inLoop.map(() => loop), ...others.slice(WAYS_IN.length)]);
+    const stub = others[WAYS_IN.length] as number;
+    m.module.elementsAt(HANDLER_INVALID, [...inLoop.map(() => loop), ...others.slice(WAYS_IN.length + 1)]);
+    m.module.elementsAt(HANDLER_STUB, [stub]);
   });
 }
 

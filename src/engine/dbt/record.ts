@@ -10,7 +10,8 @@
  * A relative jump has no memory operand: its link (pointer to a header, 0: not resolved) stands where the index does, and where the
  * scale does that of a conditional one to what follows it; its link to another page (header and generation) where the
  * displacement does. A call's link to where it returns stands where its second operand would.
- * Closing record: handler, offset, next as above, 8 link.
+ * Closing record: handler, offset, next as above, 8 link. Behind a jump or call whose target is known at run time it is the link to
+ * where that went last: header, 4 generation, 8 RIP.
  * Header: handler and offset as above, 6 bytes of code in the block u16, 8 instructions in the block, 12 times entered,
  * 16 host address of its page, 20 block key, 24 host address of the second page where its only instruction crosses (0: none),
  * 28 number of the region's entry (where the handler is a region), 32, 36, 40 the block cache's lists, 44 told to wait.
@@ -33,6 +34,7 @@ export const LINK_FAR = 32;
 export const LINK_RETURN = 12;
 
 export const CLOSE_LINK = 8;
+export const LINK_RIP = 8;
 
 export const HEADER_LENGTH = 6;
 export const HEADER_COUNT = 8;
