@@ -235,13 +235,14 @@ export const ACCESS_DELTA = 4560;
 export const ACCESS_CELL = 4576;
 /** ACCESS_DELTA for bytes in the cell: the low 32 bits are 0, and nothing else is near. */
 export const DELTA_OF_CELL = 0x100000000;
-// A site, from bit 0: size minus 1; whether a read is to be followed by a write; page offset of the instruction; what is in
-// locals, as bits of registers and above them of the flags; how many instructions to count down.
+// A site, from bit 0: size minus 1; whether a read is to be followed by a write; what is in locals, as bits of registers and above
+// them of the flags; how many instructions to count down; signed, the instruction's offset from RIP_BASE.
 export const SITE_SIZE_MASK = 15;
 export const SITE_MODIFY = 16;
-export const SITE_OFFSET_SHIFT = 5;
-export const SITE_LOCALS_SHIFT = 17;
-export const SITE_PENDING_SHIFT = 34;
+export const SITE_LOCALS_SHIFT = 5;
+export const SITE_PENDING_SHIFT = 22;
+export const SITE_PENDING_MASK = 0x1fff;
+export const SITE_OFFSET_SHIFT = 35;
 
 // ---- TLBs ----
 // An entry is 16 bytes: tag i64 (page base of the GVA), host i32 (linear-memory address of the page), flags i32.
@@ -325,7 +326,11 @@ export const PAGE_MIXED = 0x80;
 
 export const BLOCKS = 0x400000;
 export const BLOCKS_END = 0x3800000;
+/** Eight bytes per guest page frame: its 64-byte chunks that hold code. */
 export const CODE_BITMAP = 0x3800000;
+/** i32 each, the first header of the blocks whose start has that hash. */
+export const BLOCK_STARTS = 0x3e00000;
+export const BLOCK_START_LISTS = 0x10000;
 
 export const RAM = 0x4000000;
 

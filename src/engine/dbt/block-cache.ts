@@ -4,9 +4,11 @@
  */
 import * as S from '../../x86/state.js';
 import { BlockDecoder, MAX_BLOCK_SIZE, sizeOf } from './block-decoder.js';
+import { startList } from './block-records.js';
 import { HeaderLists } from './header-lists.js';
-import { FIRST_REGION, HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, type Interpreter } from './interpreter.js';
+import { HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, type Interpreter } from './interpreter.js';
 import * as R from './record.js';
+import type { RegionPart } from './translation.js';
 
 const PAGE = 4096;
 /** A page whose code was given up this often is treated as holding code and data. */
@@ -15,9 +17,6 @@ const MIXED_AFTER = 16;
 const DROPPED = -1;
 /** A region larger than this is not made again for a block that it does not hold. */
 const MAX_JOINED = 300;
-
-/** Lists that blocks are found in by where they start. */
-const START_LISTS = 0x10000;
 
 export const LOOKUP_RECORD = S.BLOCKS;
 /** Room for the one instruction that is stepped without being remembered. */
@@ -51,10 +50,8 @@ export interface CompiledRegion {
   readonly instructions: number;
   /** It has jumps whose targets are known at run time only. */
   readonly hasTable: boolean;
-  /** Page frame. */
-  readonly frame: number;
-  /** 64-byte chunks of the page it depends on, as two 32-bit masks. */
-  readonly chunks: readonly [number, number];
+  /** What it depends on: its own page first. */
+  readonly parts: readonly RegionPart[];
   readonly tableIndex: number;
 }
 
@@ -98,9 +95,10 @@ export class BlockCache {
     this.runtime = runtime;
     this.decoder = new BlockDecoder(memory, interpreter);
     this.frames = (memory.buffer.byteLength - S.RAM) / PAGE;
-    this.byStart = new HeaderLists(memory, START_LISTS, R.HEADER_SAME_START);
-    this.beginning = new HeaderLists(memory, this.frames, R.HEADER_SAME_PAGE);
-    this.reaching = new HeaderLists(memory, this.frames, R.HEADER_SAME_SECOND_PAGE);
+    const starts = new Int32Array(memory.buffer, S.BLOCK_STARTS, S.BLOCK_START_LISTS);
+    this.byStart = new HeaderLists(memory, starts, R.HEADER_SAME_START);
+    this.beginning = new HeaderLists(memory, new Int32Array(this.frames), R.HEADER_SAME_PAGE);
+    this.reaching = new HeaderLists(memory, new Int32Array(this.frames), R.HEADER_SAME_SECOND_PAGE);
     this.i32[(LOOKUP_RECORD + R.HANDLER) >> 2] = HANDLER_LOOKUP;
   }
 
@@ -151,17 +149,6 @@ export class BlockCache {
   /** Times it was entered as a block, and less than that once it was told to wait. */
   heat(block: Block): number {
     return this.word(block.header, R.HEADER_HEAT);
-  }
-  /** Page offsets of the blocks of a page and mode entered `least` times and more, each followed by how often. */
-  heatOf(page: number, key: number, least: number, hot: number): number[] {
-    const out: number[] = [];
-    for (let at = this.beginning.first(page / PAGE); at !== 0; at = this.beginning.after(at)) {
-      if (this.word(at, R.HEADER_KEY) !== key) continue;
-      const isDeferred = this.word(at, R.HEADER_DEFERRED) !== 0;
-      const heat = Math.max(this.word(at, R.HEADER_HEAT), isDeferred ? hot : 0);
-      if (heat >= least) out.push(this.u16[(at + R.OFFSET) >> 1] as number, heat);
-    }
-    return out;
   }
   /** Lets a hot block become hot again after so many entries more; false where there are none or it was told so before. */
   defer(block: Block, entries: number): boolean {
@@ -284,20 +271,22 @@ export class BlockCache {
   }
 
   addRegion(region: CompiledRegion): void {
-    const { frame } = region;
-    this.noteCode(frame);
-    const regions = this.regions.get(frame) ?? new Set();
-    this.regions.set(frame, regions.add(region));
+    for (const { page } of region.parts) {
+      const frame = page / PAGE;
+      this.noteCode(frame);
+      const regions = this.regions.get(frame) ?? new Set();
+      this.regions.set(frame, regions.add(region));
+    }
     for (const [number, entry] of region.entries.entries()) {
       if (entry === undefined) continue;
       this.setWord(entry.header, R.HANDLER, region.tableIndex);
       this.setWord(entry.header, R.HEADER_ENTRY, number);
     }
-    this.markRegion(region);
+    for (const part of region.parts) this.markPart(part);
   }
 
-  private markRegion({ frame, chunks }: CompiledRegion): void {
-    const at = (S.CODE_BITMAP + frame * 8) >> 2;
+  private markPart({ page, chunks }: RegionPart): void {
+    const at = (S.CODE_BITMAP + (page / PAGE) * 8) >> 2;
     this.i32[at] = (this.i32[at] as number) | chunks[0];
     this.i32[at + 1] = (this.i32[at + 1] as number) | chunks[1];
   }
@@ -316,8 +305,9 @@ export class BlockCache {
     if (frame >= this.frames || ((this.bytes[S.PAGE_ATTRIBUTES + frame] as number) & S.PAGE_HAS_CODE) === 0) return;
     if (first === 0 && last === 63) this.noteGivenUp(frame);
     for (const region of this.regions.get(frame) ?? []) {
+      const { chunks } = partIn(region, frame);
       for (let chunk = first; chunk <= last; chunk++) {
-        if (((region.chunks[chunk >> 5] as number) >>> (chunk & 31)) & 1) {
+        if (((chunks[chunk >> 5] as number) >>> (chunk & 31)) & 1) {
           this.dropRegion(region);
           break;
         }
@@ -353,7 +343,7 @@ export class BlockCache {
     for (let at = beginning.first(frame); at !== 0; at = beginning.after(at)) this.markBeginning(frame, at);
     for (let at = reaching.first(frame); at !== 0; at = reaching.after(at)) this.markChunks(frame, 0, this.rest(at));
     const regions = this.regions.get(frame);
-    for (const region of regions ?? []) this.markRegion(region);
+    for (const region of regions ?? []) this.markPart(partIn(region, frame));
     if (beginning.first(frame) === 0 && reaching.first(frame) === 0 && regions === undefined) return;
     const attribute = S.PAGE_ATTRIBUTES + frame;
     this.bytes[attribute] = (this.bytes[attribute] as number) | S.PAGE_HAS_CODE;
@@ -363,7 +353,7 @@ export class BlockCache {
   regionAt(gpa: number, key: number): CompiledRegion | undefined {
     let near: CompiledRegion | undefined;
     for (const region of this.regions.get(Math.floor(gpa / PAGE)) ?? []) {
-      if (region.key !== key) continue;
+      if (region.key !== key || region.parts[0]?.page !== gpa - (gpa % PAGE)) continue;
       if (region.offsets.has(gpa % PAGE)) return region;
       if (region.hasTable && region.instructions < MAX_JOINED) near ??= region;
     }
@@ -375,13 +365,15 @@ export class BlockCache {
   }
   /** True where the block's header leads into a region. */
   isTranslated(block: Block): boolean {
-    return this.word(block.header, R.HANDLER) >= FIRST_REGION;
+    return this.word(block.header, R.HANDLER) >= R.FIRST_REGION;
   }
 
   dropRegion(region: CompiledRegion): void {
-    const regions = this.regions.get(region.frame);
-    if (regions?.delete(region) !== true) return;
-    if (regions.size === 0) this.regions.delete(region.frame);
+    for (const { page } of region.parts) {
+      const regions = this.regions.get(page / PAGE);
+      if (regions?.delete(region) !== true) return;
+      if (regions.size === 0) this.regions.delete(page / PAGE);
+    }
     for (const entry of region.entries) {
       if (entry === undefined || !this.isAlive(entry)) continue;
       const { header } = entry;
@@ -408,7 +400,9 @@ export class BlockCache {
   /** Forgets everything: the record area is full. */
   flush(): void {
     this.flushes++;
-    for (const regions of this.regions.values()) for (const region of regions) this.onRegionDropped(region);
+    const all = new Set<CompiledRegion>();
+    for (const regions of this.regions.values()) for (const region of regions) all.add(region);
+    for (const region of all) this.onRegionDropped(region);
     for (let frame = 0; frame < this.frames; frame++) {
       if (((this.bytes[S.PAGE_ATTRIBUTES + frame] as number) & S.PAGE_HAS_CODE) !== 0) this.forgetCode(frame);
     }
@@ -423,7 +417,7 @@ export class BlockCache {
   }
 }
 
-/** Number of the list for a start. */
-function startList(gpa: number, key: number): number {
-  return (Math.imul(gpa, 0x9e3779b1) ^ Math.imul(key, 0x85ebca6b)) >>> 16;
+/** What a region depends on in a page frame. */
+function partIn({ parts }: CompiledRegion, frame: number): RegionPart {
+  return parts.find(({ page }) => page === frame * PAGE) as RegionPart;
 }

@@ -15,7 +15,7 @@ function request(): TranslationRequest {
     epoch: 0,
     hot: [{ gpa: GPA, key: KEY, replaces: undefined }],
     threshold: 1,
-    pages: [],
+    warm: 1,
     room: { at: S.BLOCKS, bytes: 65536 },
   };
 }

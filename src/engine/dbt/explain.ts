@@ -15,7 +15,6 @@ export interface TranslationReport {
 /** CC_* of x86/state.ts by number. */
 const FLAG_NAMES = ['flags', 'add', 'adc', 'sub', 'sbb', 'logic', 'inc', 'dec', 'shl', 'shr', 'mul'];
 
-const PAGE = 4096;
 const ROOM = 65536;
 
 /** The translation of a block as it would be made now; nothing is entered. `pageAddress`: linear address of its page. */
@@ -26,13 +25,12 @@ export function explain(
   pageAddress: bigint,
 ): TranslationReport {
   const { epoch } = cache;
-  const page = gpa - (gpa % PAGE);
   const at = cache.allocate(ROOM);
   const { bytes, formed } = new RegionCompiler(memory).build({
     epoch,
     hot: [{ gpa, key, replaces: undefined }],
-    threshold: Number.POSITIVE_INFINITY,
-    pages: [{ page, key, heat: cache.heatOf(page, key, 1, 1) }],
+    threshold: Number.MAX_SAFE_INTEGER,
+    warm: 1,
     room: at === 0 ? undefined : { at, bytes: ROOM },
   });
   const region = formed[0];

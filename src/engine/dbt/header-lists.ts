@@ -5,9 +5,9 @@ export class HeaderLists {
   private readonly i32: Int32Array;
   private readonly link: number;
 
-  /** `link`: the field of a header (HEADER_SAME_*) that holds the next of its list. */
-  constructor(memory: WebAssembly.Memory, count: number, link: number) {
-    this.heads = new Int32Array(count);
+  /** `heads`: zeroes; `link`: the field of a header (HEADER_SAME_*) that holds the next of its list. */
+  constructor(memory: WebAssembly.Memory, heads: Int32Array, link: number) {
+    this.heads = heads;
     this.i32 = new Int32Array(memory.buffer);
     this.link = link;
   }

@@ -17,6 +17,7 @@ import { detailOf, FLOATING_MODES, liftForm, modesOf } from './handler-forms.js'
 import { type HandlerBody, handlerFunction, handlerLoop } from './handler-loop.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports } from './imports.js';
 import type { FunctionIndex } from './lower.js';
+import { FIRST_REGION } from './record.js';
 
 /** Table entries: handlers that are no instruction first, forms next, regions from REGIONS on. */
 export const HANDLER_INVALID = 0;
@@ -24,7 +25,6 @@ export const HANDLER_HEADER = 1;
 export const HANDLER_CLOSE = 2;
 export const HANDLER_LOOKUP = 3;
 const FIRST_FORM = 4;
-export const FIRST_REGION = 4096;
 /** Behind all forms. */
 export const HANDLER_STUB = FIRST_REGION - 1;
 /** Room for regions grows: every module that imports the table costs as much time and memory as the table is long. */

@@ -16,6 +16,9 @@
  * 16 host address of its page, 20 block key, 24 host address of the second page where its only instruction crosses (0: none),
  * 28 number of the region's entry (where the handler is a region), 32, 36, 40 the block cache's lists, 44 told to wait.
  */
+/** Handlers from here on are regions. */
+export const FIRST_REGION = 4096;
+
 export const RECORD_SIZE = 48;
 export const CLOSE_SIZE = 16;
 

@@ -9,12 +9,15 @@ import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
+import { BlockRecords } from './block-records.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions } from './imports.js';
 import type { FunctionIndex } from './lower.js';
+import { type BlockHeats, PageCode, type RegionInsn } from './page-code.js';
 import { RegionLowering } from './region.js';
 import type { LinkSlot } from './region-exits.js';
 import { flowOf } from './region-flow.js';
-import { formRegion, PageCode, type Region, type RegionBlock, type RegionInsn } from './region-former.js';
+import { formRegion, type Region, type RegionBlock } from './region-former.js';
+import { frameOf, type OtherPages } from './region-guests.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
 import type { HotBlock, TranslatedRegion, TranslationBatch, TranslationRequest } from './translation.js';
 
@@ -45,11 +48,13 @@ interface Built {
 const kept: { lift?: StaticLift; lowering?: RegionLowering; made?: unknown } = {};
 
 export class RegionCompiler {
+  private readonly records: BlockRecords;
   private readonly memory: Uint8Array;
   private epoch = -1;
   private rooms: { at: number; end: number }[] = [];
 
   constructor(memory: WebAssembly.Memory) {
+    this.records = new BlockRecords(memory);
     this.memory = new Uint8Array(memory.buffer);
   }
 
@@ -109,9 +114,13 @@ export class RegionCompiler {
       const page = block.gpa - (block.gpa % PAGE);
       const old = block.replaces !== undefined && !taken.has(block.replaces.id) ? block.replaces : undefined;
       if (old !== undefined) taken.add(old.id);
-      const pageCode = this.pageCode(request, page, key, code);
+      const heats: BlockHeats = { records: this.records, hot: request.threshold, warm: request.warm };
+      const codeOf = (at: number, delta: number): PageCode =>
+        new PageCode(at, key, this.bytesOf(at, code), heats, delta);
+      const pageCode = codeOf(page, 0);
+      const pages: OtherPages | undefined = (key & S.KEY_CODE64) === 0 ? undefined : { records: this.records, codeOf };
       const seeds = [block.gpa % PAGE, ...(old?.entries ?? [])];
-      let region = formRegion(pageCode, seeds);
+      let region = formRegion(pageCode, seeds, pages);
       const inside = new Set(region.blocks.map((b) => b.offset));
       for (const offset of old?.offsets ?? []) inside.add(offset);
       // What an indirect jump leads to is not known, but likely in its page.
@@ -120,7 +129,7 @@ export class RegionCompiler {
       );
       if (more.length > 0) {
         rest = rest.filter((b) => !more.includes(b));
-        region = formRegion(pageCode, [...seeds, ...more.map((b) => b.gpa % PAGE)]);
+        region = formRegion(pageCode, [...seeds, ...more.map((b) => b.gpa % PAGE)], pages);
       }
       plans.push({ region, hot: [{ ...block, replaces: old }, ...more] });
     }
@@ -128,15 +137,14 @@ export class RegionCompiler {
   }
 
   /** The page as it is now: what the guest writes meanwhile is found when the batch is entered. */
-  private pageCode(request: TranslationRequest, page: number, key: number, code: Map<number, Uint8Array>): PageCode {
+  private bytesOf(page: number, code: Map<number, Uint8Array>): Uint8Array {
     let bytes = code.get(page);
     if (bytes === undefined) {
       bytes = new Uint8Array(PAGE);
       bytes.set(this.memory.subarray(S.RAM + page, S.RAM + page + PAGE));
       code.set(page, bytes);
     }
-    const heat = request.pages.find((p) => p.page === page && p.key === key)?.heat ?? [];
-    return new PageCode(page, key, bytes, heat, request.threshold);
+    return bytes;
   }
 
   /** Lift, analyse, lower: the function of a region; undefined where there is no room for its links. */
@@ -183,7 +191,8 @@ export class RegionCompiler {
   }
   /** A byte for each offset of a page: number of the landing there plus 1, 0 for none. */
   private writeLandings(table: number, landings: ReadonlyMap<number, number>): void {
-    for (const [offset, number] of landings) if (number < MAX_LANDINGS) this.memory[table + offset] = number + 1;
+    for (const [offset, number] of landings)
+      if (isInPage(offset) && number < MAX_LANDINGS) this.memory[table + offset] = number + 1;
   }
 }
 
@@ -191,7 +200,7 @@ interface Lowered {
   readonly region: Region;
   readonly lifted: readonly LiftedBlock[];
   readonly body: FunctionBody;
-  /** Page offsets of the entries, by number. */
+  /** Places of the entries, by number: page offsets, and others of the region itself. */
   readonly entries: readonly number[];
 }
 
@@ -203,11 +212,18 @@ function describe({ region, hot }: Plan, { lifted, entries }: Lowered): Translat
     replaces: replaces?.id,
     generation: replaces === undefined ? 0 : replaces.generation + 1,
     entries,
-    offsets: region.blocks.map((b) => b.offset),
+    offsets: region.blocks.filter((b) => isInPage(b.place)).map((b) => b.offset),
     instructions: lifted.reduce((sum, b) => sum + b.count, 0),
     hasTable: region.hasTable,
-    chunks: chunksOf(region),
+    chunks: chunksOf(region, 0),
+    others: region.others.map(({ page, delta }) => ({ page, chunks: chunksOf(region, delta) })),
+    crossings: [...region.crossings].map(([offset, header]) => ({ gpa: gpaOf(region, offset), header })),
   };
+}
+const isInPage = (place: number): boolean => place >= 0 && place < PAGE;
+function gpaOf({ others }: Region, offset: number): number {
+  const code = others.find((other) => other.isInside(offset));
+  return code === undefined ? -1 : code.page + offset - code.delta;
 }
 
 export function liftBlock(b: RegionBlock, key: number): LiftedBlock {
@@ -220,7 +236,8 @@ export function liftBlock(b: RegionBlock, key: number): LiftedBlock {
     const insn = insns[n] as LiftedInsn;
     if (kept[n] !== insn.statements) insns[n] = { ...insn, statements: kept[n] as readonly Statement[] };
   }
-  return { offset: b.offset, end: b.end, count: insns.length, insns };
+  const { place, offset, end, callee } = b;
+  return { place, frame: frameOf(place), offset, end, count: insns.length, callee, insns };
 }
 /** A routine that neither reads nor writes what a definition sees. */
 const isPure = (name: string): boolean => ROUTINES[name]?.pure === true;
@@ -234,12 +251,14 @@ function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
   return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
 }
 
-/** The 64-byte chunks of its page that a region is made of. */
-function chunksOf(region: Region): [number, number] {
+/** The 64-byte chunks that a region is made of, in the page so far from its own. */
+function chunksOf(region: Region, delta: number): [number, number] {
   let low = 0;
   let high = 0;
   for (const b of region.blocks) {
-    for (let chunk = b.offset >> 6; chunk <= Math.min(PAGE - 1, b.end - 1) >> 6; chunk++) {
+    const start = b.offset - delta;
+    if (!isInPage(start)) continue;
+    for (let chunk = start >> 6; chunk <= Math.min(PAGE - 1, b.end - delta - 1) >> 6; chunk++) {
       if (chunk < 32) low |= 1 << chunk;
       else high |= 1 << (chunk & 31);
     }

@@ -27,6 +27,8 @@ import { pushReturn } from './return-ring.js';
  */
 export type LinkSlot = (kind: 'near' | 'other' | 'far' | 'indirect', offset: number) => number;
 
+export const isSamePage = (a: number, b: number): boolean => ((a ^ b) & ~4095) === 0;
+
 /** Depths of the four blocks right after opening. */
 const TO_FAR = 1;
 const TO_LINK = 2;
@@ -240,15 +242,15 @@ export abstract class RegionExits extends RegionState {
     throw new Error('regions leave by their sites');
   }
   /** Flags are copied to their locals, for the path that leaves. */
-  protected override site(): number {
+  protected override pushSite(access: number): void {
     let locals = this.dirty;
     if (this.flags !== 'memory') locals |= FLAGS;
     this.spilled |= locals;
-    return (
-      this.pending * 2 ** S.SITE_PENDING_SHIFT +
-      (locals & (2 * FLAGS - 1)) * 2 ** S.SITE_LOCALS_SHIFT +
-      this.insn.offset * 2 ** S.SITE_OFFSET_SHIFT
-    );
+    const low =
+      access + (locals & (2 * FLAGS - 1)) * 2 ** S.SITE_LOCALS_SHIFT + this.pending * 2 ** S.SITE_PENDING_SHIFT;
+    const { offset } = this.insn;
+    if (isSamePage(offset, 0)) this.emit.i64Safe(offset * 2 ** S.SITE_OFFSET_SHIFT + low);
+    else this.emit.i64((BigInt(offset) << BigInt(S.SITE_OFFSET_SHIFT)) + BigInt(low));
   }
   protected override leaveIfRefused(): void {
     const e = this.emit;
@@ -266,20 +268,20 @@ export abstract class RegionExits extends RegionState {
     const e = this.emit;
     if (this.flags !== 'memory') this.copyFlagsToLocals();
     e.i32(0);
-    e.i64Safe(this.site());
+    this.pushSite(0);
     e.store('i64', 8, S.CPU_BASE + S.ACCESS_SITE);
     e.br(TO_FAULT);
   }
 
   // ---- the ring of return addresses ----
-  /** Notes where the call of this instruction will return to. */
-  protected pushReturn(): void {
+  /** Notes where the call of this instruction will return to, or one that returns to another offset. */
+  protected pushReturn(site = this.insn.next): void {
     if ((this.key & S.KEY_CODE64) === 0) return;
-    const link = this.slot('far', this.insn.next) | FAR;
+    const link = this.slot('far', site) | FAR;
     pushReturn(
       this.emit,
       this.link,
-      () => this.ripAt(this.insn.next),
+      () => this.ripAt(site),
       () => this.emit.i32(link),
     );
   }

@@ -30,9 +30,9 @@ export interface RegionFlow {
   readonly nodes: readonly FlowNode[];
   readonly successors: readonly (readonly number[])[];
   readonly structure: FlowStructure;
-  /** Page offset -> node of the block there. */
+  /** Place -> node of the block there. */
   readonly nodeAt: ReadonlyMap<number, number>;
-  /** Page offset -> landing number, of what the dispatch node leads to. */
+  /** Place -> landing number, of what the dispatch node leads to. */
   readonly landingAt: ReadonlyMap<number, number>;
   /** By node: the outermost loop it belongs to. */
   readonly loops: readonly (RegisterLoop | undefined)[];
@@ -41,7 +41,7 @@ export interface RegionFlow {
 }
 
 export function flowOf(region: Region, lifted: readonly LiftedBlock[]): RegionFlow {
-  const numbers = new Map(region.blocks.map((b, n) => [b.offset, n]));
+  const numbers = new Map(region.blocks.map((b, n) => [b.place, n]));
   const direct = region.blocks.map((b) => [...new Set(b.targets.flatMap((t) => numbers.get(t) ?? []))]);
   const dispatched = new Set([...region.entries, ...region.returnSites].flatMap((t) => numbers.get(t) ?? []));
   const alone = dispatched.size === 1 && region.returnSites.length === 0 ? attempt(direct) : undefined;
@@ -94,13 +94,13 @@ function build(
   const nodes: FlowNode[] = lifted.map((block) => ({ kind: 'block', lifted: block }));
   if (shift > 0) nodes.unshift({ kind: 'dispatch' });
   for (const block of landings) nodes.push({ kind: 'landing', block: block + shift });
-  const offsetOf = (block: number): number => (region.blocks[block] as RegionBlock).offset;
+  const placeOf = (block: number): number => (region.blocks[block] as RegionBlock).place;
   return {
     nodes,
     successors,
     structure,
-    nodeAt: new Map(lifted.map((b, n) => [b.offset, n + shift])),
-    landingAt: new Map(landings.map((block, n) => [offsetOf(block), n])),
+    nodeAt: new Map(lifted.map((b, n) => [b.place, n + shift])),
+    landingAt: new Map(landings.map((block, n) => [placeOf(block), n])),
     loops: loopsOf(nodes, successors, structure, shift > 0),
     flagsAreDead: nodes.map((node) => node.kind === 'block' && overwritesFlags(node.lifted)),
   };

@@ -126,8 +126,8 @@ export abstract class RegionMemory extends RegionRegisters {
   }
 
   // ---- accesses ----
-  /** An access of this instruction that a routine refused, or that must be made again: what SITE_* say of it. */
-  protected abstract site(): number;
+  /** An access of this instruction that a routine refused, or that must be made again: what SITE_* say of it, on the stack. `access`: its low bits. */
+  protected abstract pushSite(access: number): void;
   /** A number on the stack: leaves if it is 0. ACCESS_SITE and STATUS are set. */
   protected abstract leaveIfRefused(): void;
   /** Leaves, to make the instruction anew, which has had no effect so far. */
@@ -233,7 +233,7 @@ export abstract class RegionMemory extends RegionRegisters {
       this.peek(value);
       if (value.type === 'i32') e.op('i64.extend_i32_u');
     }
-    e.i64Safe(this.site() + (size - 1) + (modify ? S.SITE_MODIFY : 0));
+    this.pushSite(size - 1 + (modify ? S.SITE_MODIFY : 0));
     e.call(this.functions(value === undefined ? 'loadHost' : size === 16 ? 'storeHost128' : 'storeHost'));
     e.tee(l.host);
     this.leaveIfRefused();

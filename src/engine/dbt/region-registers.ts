@@ -9,9 +9,13 @@ import { Lowering } from './lower.js';
 
 /** A lifted block of a region. */
 export interface LiftedBlock {
+  readonly place: number;
+  readonly frame: number;
   readonly offset: number;
   readonly end: number;
   readonly count: number;
+  /** Place of the function that is part of the region for the call at the end of this block. */
+  readonly callee: number | undefined;
   readonly insns: readonly LiftedInsn[];
 }
 export interface LiftedInsn {

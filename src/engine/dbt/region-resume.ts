@@ -6,7 +6,7 @@
 import * as S from '../../x86/state.js';
 import { FAR, INDIRECT } from './page-links.js';
 import * as R from './record.js';
-import { RegionExits } from './region-exits.js';
+import { isSamePage, RegionExits } from './region-exits.js';
 
 /** Routines after which RIP is in another mode, and the generation of links into that. */
 const SYSTEM_CALLS: ReadonlyMap<string, number> = new Map([
@@ -19,7 +19,7 @@ const KEEP_MAPPINGS: ReadonlySet<string> = new Set(['sti', 'popf', 'clts', 'load
 const SWITCH_MODE: ReadonlySet<string> = new Set(['stac', 'clac']);
 
 export abstract class RegionResume extends RegionExits {
-  /** Control goes to a page offset, inside the region if it can. */
+  /** Control goes to an offset, inside the region if it can. */
   protected abstract goOn(offset: number): void;
 
   protected override transferred(routine: string): void {
@@ -69,7 +69,7 @@ export abstract class RegionResume extends RegionExits {
   protected override resume(routine: string): void {
     const e = this.emit;
     const { next } = this.insn;
-    const staysInPage = (this.key & S.KEY_CODE64) !== 0 && next < 4096;
+    const staysInPage = (this.key & S.KEY_CODE64) !== 0 && isSamePage(next, this.insn.offset);
     if (staysInPage && KEEP_MAPPINGS.has(routine)) {
       this.pushWaiting();
       this.pushBlockKey();
@@ -83,7 +83,7 @@ export abstract class RegionResume extends RegionExits {
       this.goOn(next);
       return;
     }
-    if (staysInPage && SWITCH_MODE.has(routine)) {
+    if (staysInPage && isSamePage(next, 0) && SWITCH_MODE.has(routine)) {
       this.pushWaiting();
       e.op('i32.eqz');
       e.if(undefined, true);

@@ -21,8 +21,6 @@ import { FAR, followPageLink, INDIRECT, pushInterrupted, setRipBase } from './pa
 import * as R from './record.js';
 import { popReturn } from './return-ring.js';
 
-const PAGE_MASK = 4095;
-
 const OF_ALL = ['followLink', 'followRip', 'followSite'] as const;
 const BY_PRIVILEGE = ['followFar', 'followIndirect', 'followReturn'] as const;
 export type WayByPrivilege = (typeof BY_PRIVILEGE)[number];
@@ -160,17 +158,17 @@ class Way {
       e.i32(0);
       e.load('i64', 8, S.CPU_BASE + S.ACCESS_SITE);
       e.i64Small(shift);
-      e.op('i64.shr_u');
+      e.op('i64.shr_s');
       e.op('i32.wrap_i64');
     };
     e.get(budget);
     field(S.SITE_PENDING_SHIFT);
+    e.i32(S.SITE_PENDING_MASK);
+    e.op('i32.and');
     e.op('i32.sub');
     e.set(budget);
     this.storeBudget(budget);
     field(S.SITE_OFFSET_SHIFT);
-    e.i32(PAGE_MASK);
-    e.op('i32.and');
     e.set(offset);
     this.setRip(offset);
     e.i32(0);

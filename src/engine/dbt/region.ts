@@ -13,9 +13,10 @@ import { GPR_INDEX } from '../../x86/lift.js';
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
 import * as R from './record.js';
-import type { LinkSlot } from './region-exits.js';
+import { isSamePage, type LinkSlot } from './region-exits.js';
 import type { FlowNode, RegionFlow } from './region-flow.js';
 import type { Region } from './region-former.js';
+import { type Frame, placeOf } from './region-guests.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
 import { RegionResume } from './region-resume.js';
 
@@ -160,26 +161,80 @@ export class RegionLowering extends RegionResume {
       this.forgetAliases();
       if (insn.ended) return;
     }
-    this.goto(node, block.end);
+    this.goto(block.end);
   }
 
   protected override goOn(offset: number): void {
-    this.goto(this.node, offset);
+    this.goto(offset);
   }
-  /** Control goes from a block to a page offset: inside the region if it is there. Ends the code path. */
-  private goto(from: number, offset: number, size = 8): void {
-    const to = this.flow.nodeAt.get(offset);
-    if (to === undefined || (this.flow.structure.order[to] as number) < 0) {
+  /** Control goes to an offset in the frame of this block: inside the region if it is there. Ends the code path. */
+  private goto(offset: number, size = 8): void {
+    const to = this.nodeAt(placeOf(offset, this.frame));
+    if (to === undefined || !this.mayCross(offset)) {
+      this.pushCallers();
       this.leaveTo(offset, size);
       return;
     }
+    this.cross(offset, false);
+    this.proceed(to, offset);
+  }
+  private proceed(to: number, offset: number): void {
+    const from = this.node;
     if (!(this.flow.successors[from] as readonly number[]).includes(to)) {
-      this.dispatch(offset);
+      this.dispatch(to, offset);
       return;
     }
     // The only unbounded paths are loops: here the budget and requests of other threads are looked at.
     if (this.isBack(from, to)) this.leaveIfInterrupted(offset);
     this.edge(from, to);
+  }
+  /** Node of the block at a place, if control can come there. */
+  private nodeAt(place: number): number | undefined {
+    const to = this.flow.nodeAt.get(place);
+    return to === undefined || (this.flow.structure.order[to] as number) < 0 ? undefined : to;
+  }
+  private get frame(): number {
+    const node = this.flow.nodes[this.node] as FlowNode;
+    return node.kind === 'block' ? node.lifted.frame : 0;
+  }
+
+  // ---- other pages ----
+  private needsCrossing(offset: number): boolean {
+    return !isSamePage(offset, this.insn.offset) && !isSamePage(offset, 0);
+  }
+  private mayCross(offset: number): boolean {
+    return !this.needsCrossing(offset) || this.region.crossings.has(offset);
+  }
+  /** On the way into another page: its link must lead to the block that the region was made of, or control leaves. */
+  private cross(offset: number, isCall: boolean): void {
+    if (!this.needsCrossing(offset)) return;
+    const e = this.emit;
+    const link = this.slot('far', offset);
+    e.i32(0);
+    e.load('i32', 4, link);
+    e.i32(this.region.crossings.get(offset) as number);
+    e.op('i32.ne');
+    e.i32(0);
+    e.load('i32', 4, link + 4);
+    e.i32(0);
+    e.load('i32', 4, S.CPU_BASE + generationOf(this.key));
+    e.op('i32.ne');
+    e.op('i32.or');
+    e.if(undefined, false);
+    this.pushCallers();
+    if (isCall) this.pushReturn();
+    this.leaveTo(offset);
+    e.end();
+  }
+  /** Notes where the calls that led to this frame return to, for control leaves it otherwise than by a return. */
+  private pushCallers(): void {
+    this.pushCallersOf(this.frame);
+  }
+  private pushCallersOf(frame: number): void {
+    if (frame === 0) return;
+    const { caller, site } = this.region.frames[frame] as Frame;
+    this.pushCallersOf(caller);
+    this.pushReturn(site);
   }
   private isBack(from: number, to: number): boolean {
     const { order } = this.flow.structure;
@@ -208,9 +263,11 @@ export class RegionLowering extends RegionResume {
     e.end();
   }
   /** To a block of the region that can only be reached through the dispatch node. */
-  private dispatch(offset: number): void {
-    const landing = this.flow.landingAt.get(offset);
+  private dispatch(to: number, offset: number): void {
+    const node = this.flow.nodes[to] as FlowNode;
+    const landing = node.kind === 'block' ? this.flow.landingAt.get(node.lifted.place) : undefined;
     if (landing === undefined) {
+      this.pushCallers();
       this.leaveTo(offset);
       return;
     }
@@ -232,8 +289,8 @@ export class RegionLowering extends RegionResume {
   protected override terminator(s: Statement): void {
     switch (s.kind) {
       case 'jump':
-        if (s.transfer === 'call' && !this.isInside(offsetOf(s.target))) this.pushReturn();
-        this.goto(this.node, offsetOf(s.target), s.size);
+        if (s.transfer === 'call') this.callTo(offsetOf(s.target), s.size);
+        else this.goto(offsetOf(s.target), s.size);
         return;
       case 'branch':
         this.branch(s);
@@ -255,19 +312,37 @@ export class RegionLowering extends RegionResume {
   protected override mayLeave(): void {
     if (this.flow.loops[this.node] === undefined) this.cleanRegisters(~(1 << GPR_INDEX.rsp));
   }
-  private isInside(offset: number): boolean {
-    return this.flow.nodeAt.has(offset);
+  /** To a function that is part of the region for this call, or one of the region's page, or out of the region. */
+  private callTo(offset: number, size: number): void {
+    const { callee } = (this.flow.nodes[this.node] as FlowNode & { kind: 'block' }).lifted;
+    const inlined = callee === undefined ? undefined : this.nodeAt(callee);
+    if (inlined !== undefined && this.mayCross(offset)) {
+      this.cross(offset, true);
+      this.proceed(inlined, offset);
+      return;
+    }
+    if (this.frame === 0 && isSamePage(offset, 0) && this.flow.nodeAt.has(offset)) {
+      this.goto(offset, size);
+      return;
+    }
+    this.pushCallers();
+    this.pushReturn();
+    this.leaveTo(offset, size);
   }
 
   private branch(s: Statement & { kind: 'branch' }): void {
-    const e = this.emit;
     this.value(s.cond);
     this.mayLeave();
+    this.inCase(undefined, () => this.goto(offsetOf(s.target), s.size));
+  }
+  /** `then` if what is on the stack is not 0; it ends the code path, and what is known stays so on the other. */
+  private inCase(likely: boolean | undefined, then: () => void): void {
+    const e = this.emit;
     this.keepFlags();
     const { flags, current, node, cached, dirty, pending, knowledge } = this;
     const free = e.freeLocals;
-    e.if();
-    this.goto(node, offsetOf(s.target), s.size);
+    e.if(undefined, likely);
+    then();
     e.end();
     e.freeLocals = free;
     this.knowledge = knowledge;
@@ -283,13 +358,31 @@ export class RegionLowering extends RegionResume {
     const e = this.emit;
     this.value(s.rip);
     e.set(this.rip);
-    this.jumpInside(s.transfer === 'return');
+    if (this.frame === 0) this.jumpInside(s.transfer === 'return');
+    else if (s.transfer === 'return') this.returnInside();
+    else this.pushCallers();
     if (s.transfer === 'call') this.pushReturn();
     if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) {
       this.leaveToCaller();
       return;
     }
     this.leaveToRip();
+  }
+  /** From a function that is part of the region: to its caller. */
+  private returnInside(): void {
+    const e = this.emit;
+    const { caller, site } = this.region.frames[this.frame] as Frame;
+    e.get(this.rip);
+    this.ripAt(site);
+    e.op('i64.eq');
+    this.inCase(true, () => {
+      const to = this.nodeAt(placeOf(site, caller));
+      if (to !== undefined) this.proceed(to, site);
+      else {
+        this.pushCallersOf(caller);
+        this.leaveTo(site);
+      }
+    });
   }
   /** RIP (in its local) may be where the region has a landing. */
   private jumpInside(isReturn: boolean): void {
@@ -345,4 +438,6 @@ export class RegionLowering extends RegionResume {
   }
 }
 
+const generationOf = (key: number): number =>
+  (key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK ? S.LINK_GENERATION_USER : S.LINK_GENERATION_SUPERVISOR;
 const offsetOf = (v: Value): number => Number(BigInt.asIntN(64, constOf(v)));

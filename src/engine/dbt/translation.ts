@@ -22,14 +22,6 @@ export interface HotBlock {
   readonly replaces: RegionToReplace | undefined;
 }
 
-/** The blocks of a page and mode that have run more than a few times: page offset and times, by turns. */
-export interface PageHeat {
-  /** Guest physical address of the page. */
-  readonly page: number;
-  readonly key: number;
-  readonly heat: readonly number[];
-}
-
 /** Zeroed linear memory for links and tables. */
 export interface Room {
   readonly at: number;
@@ -42,24 +34,31 @@ export interface TranslationRequest {
   readonly hot: readonly HotBlock[];
   /** Entries that make a block hot. */
   readonly threshold: number;
-  readonly pages: readonly PageHeat[];
+  /** Those of a block that comes along. */
+  readonly warm: number;
   readonly room: Room | undefined;
 }
 
-export interface TranslatedRegion {
-  readonly key: number;
-  /** Guest physical address of the page. */
+/** A page that a region is made of: its guest physical address, and the 64-byte chunks as two 32-bit masks. */
+export interface RegionPart {
   readonly page: number;
+  readonly chunks: readonly [number, number];
+}
+
+export interface TranslatedRegion extends RegionPart {
+  readonly key: number;
   /** `id` of the region it replaces. */
   readonly replaces: number | undefined;
   readonly generation: number;
-  /** Page offsets of the entries, by number, and of all blocks. */
+  /** Page offsets of the entries, by number (others lead into it from nowhere), and of all blocks of the page. */
   readonly entries: readonly number[];
   readonly offsets: readonly number[];
   readonly instructions: number;
   readonly hasTable: boolean;
-  /** 64-byte chunks of the page it was made from, as two 32-bit masks. */
-  readonly chunks: readonly [number, number];
+  /** Other pages. */
+  readonly others: readonly RegionPart[];
+  /** Blocks of theirs that it goes to, which must be the ones that have these headers. */
+  readonly crossings: readonly { readonly gpa: number; readonly header: number }[];
 }
 
 export interface TranslationBatch {

@@ -7,8 +7,9 @@ import type { Block, BlockCache, CompiledRegion } from './block-cache.js';
 import { Delays } from './delays.js';
 import { HotQueue } from './hot-queue.js';
 import type { RuntimeImports } from './imports.js';
-import { FIRST_REGION, MAX_TABLE_SIZE } from './interpreter.js';
-import type { Compiler, HotBlock, PageHeat, TranslatedRegion, TranslationBatch } from './translation.js';
+import { MAX_TABLE_SIZE } from './interpreter.js';
+import { FIRST_REGION } from './record.js';
+import type { Compiler, HotBlock, RegionPart, TranslatedRegion, TranslationBatch } from './translation.js';
 
 const PAGE = 4096;
 /** A region is made again for another entry so many times; then blocks inside it get regions of their own. */
@@ -110,7 +111,6 @@ export class Translator {
 
   private submit(nowNs: number): void {
     const hot: HotBlock[] = [];
-    const pages: PageHeat[] = [];
     for (const block of this.queue.take(nowNs, this.compiler.waitNs > 0)) {
       if (this.cache.isTranslated(block)) continue;
       const { gpa, key } = block;
@@ -118,9 +118,6 @@ export class Translator {
       const old = found !== undefined && found.generation < MAX_GENERATION ? found : undefined;
       if (old !== undefined && this.cache.defer(block, Math.floor(old.instructions * this.patience))) continue;
       hot.push({ gpa, key, replaces: old === undefined ? undefined : toReplace(old) });
-      const page = gpa - (gpa % PAGE);
-      if (pages.some((p) => p.page === page && p.key === key)) continue;
-      pages.push({ page, key, heat: this.cache.heatOf(page, key, this.warm, this.threshold) });
     }
     if (hot.length === 0) return;
     this.isCompiling = true;
@@ -131,8 +128,8 @@ export class Translator {
     this.compiler.submit({
       epoch,
       hot,
-      pages,
       threshold: this.threshold,
+      warm: this.warm,
       room: at === 0 ? undefined : { at, bytes: ROOM },
     });
     // A compiler of this thread is done now.
@@ -156,7 +153,7 @@ export class Translator {
     this.modules++;
     this.bytes += moduleBytes;
     for (const [n, region] of regions.entries()) {
-      if (!this.isCurrent(region, code.get(region.page))) {
+      if (!this.isCurrent(region, code)) {
         this.outdated++;
         for (const offset of region.entries) this.cache.cool(region.page + offset, region.key);
         continue;
@@ -186,8 +183,14 @@ export class Translator {
     return this.nextIndex++;
   }
 
-  /** The code is what it was made from. */
-  private isCurrent({ page, chunks }: TranslatedRegion, bytes: Uint8Array | undefined): boolean {
+  /** The code is what it was made from, and what it goes to in other pages is still there. */
+  private isCurrent(region: TranslatedRegion, code: TranslationBatch['code']): boolean {
+    return (
+      [region, ...region.others].every((part) => this.isUnchanged(part, code.get(part.page))) &&
+      region.crossings.every(({ gpa, header }) => this.cache.headerAt(gpa, region.key) === header)
+    );
+  }
+  private isUnchanged({ page, chunks }: RegionPart, bytes: Uint8Array | undefined): boolean {
     if (bytes === undefined) return false;
     const then = new Int32Array(bytes.buffer, bytes.byteOffset, PAGE / 4);
     const now = (S.RAM + page) >> 2;
@@ -200,17 +203,16 @@ export class Translator {
   }
 
   private compiled(region: TranslatedRegion, tableIndex: number): CompiledRegion {
-    const { page, key, entries, offsets, generation, instructions, hasTable, chunks } = region;
+    const { page, key, entries, offsets, generation, instructions, hasTable, chunks, others } = region;
     return {
       id: this.regions,
       key,
-      entries: entries.map((offset) => this.cache.find(page + offset, key)),
+      entries: entries.map((at) => (at >= 0 && at < PAGE ? this.cache.find(page + at, key) : undefined)),
       offsets: new Set(offsets),
       generation,
       instructions,
       hasTable,
-      frame: page / PAGE,
-      chunks,
+      parts: [{ page, chunks }, ...others],
       tableIndex,
     };
   }
