@@ -11,6 +11,7 @@ import {
   CR8,
   EFER,
   EXIT_REQUEST,
+  EXIT_REQUESTED,
   TPR_THRESHOLD,
   PDPTE,
   PHYSICAL_BITS,
@@ -198,7 +199,7 @@ function writeCr4(value: u64): i32 {
 function writeCr8(value: u64): i32 {
   if (value & ~(15 as u64)) return raiseGp0();
   const isLower = value < reg(CR8) && (value as i32) < load<i32>(CPU_BASE + TPR_THRESHOLD);
-  if (isLower) store<i32>(CPU_BASE + EXIT_REQUEST, 1);
+  if (isLower) store<i32>(CPU_BASE + EXIT_REQUEST, EXIT_REQUESTED);
   setReg(CR8, value);
   return 0;
 }

@@ -6,6 +6,7 @@ import {
   CPL,
   CPU_BASE,
   EXIT_REQUEST,
+  EXIT_REQUESTED,
   KEY_CODE_BREAKPOINT,
   NMI_BLOCKED,
   NMI_WANTED,
@@ -89,7 +90,7 @@ function loadFlags(image: u64, mask: u64): void {
 /** "Handling Multiple NMIs": IRET lets the next one in. SDM Vol. 3A. */
 function unblockNmi(): void {
   store<i32>(CPU_BASE + NMI_BLOCKED, 0);
-  if (load<i32>(CPU_BASE + NMI_WANTED) != 0) store<i32>(CPU_BASE + EXIT_REQUEST, 1);
+  if (load<i32>(CPU_BASE + NMI_WANTED) != 0) store<i32>(CPU_BASE + EXIT_REQUEST, EXIT_REQUESTED);
 }
 
 function finish(): i32 {

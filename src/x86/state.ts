@@ -52,6 +52,8 @@ export const INTERRUPT_SHADOW = 220;
 export const SHADOW_OF_SS = 2;
 /** i32, nonzero when the machine wants the vCPU back at once (interrupt to inject, timer, kick); any thread may set it. */
 export const EXIT_REQUEST = 224;
+/** What is put there: above any budget, so that `BUDGET < EXIT_REQUEST` asks for both. */
+export const EXIT_REQUESTED = 0x7fffffff;
 /** i32, 1 when the vCPU waits in HLT. */
 export const HALTED = 228;
 /** i32, pointer to the block header that became hot (STATUS_HOT) or the link record to resolve (STATUS_LINK). */

@@ -41,7 +41,7 @@ test('answers are told by a count and a request to leave', () => {
   thread.submit(request());
   assert.equal(askLong(thread), false);
   serve(request());
-  assert.equal(new Int32Array(memory.buffer)[(S.CPU_BASE + S.EXIT_REQUEST) >> 2], 1);
+  assert.equal(new Int32Array(memory.buffer)[(S.CPU_BASE + S.EXIT_REQUEST) >> 2], S.EXIT_REQUESTED);
   assert.equal(thread.isReady, true);
   assert.equal(thread.take()?.regions.length, 1);
   assert.equal(thread.take(), undefined);

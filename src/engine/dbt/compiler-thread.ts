@@ -40,7 +40,7 @@ export function serveRequests(
     }
     send(answer);
     Atomics.add(answers, 0, 1);
-    Atomics.store(words, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, 1);
+    Atomics.store(words, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, S.EXIT_REQUESTED);
   };
 }
 

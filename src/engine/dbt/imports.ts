@@ -1,6 +1,7 @@
 /** What generated modules import: the VM's memory and the runtime's exports. */
 import type { ModuleBuilder, Signature } from '../../wasm/module.js';
 import { ROUTINES } from '../../x86/routines.js';
+import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
 
 export const HANDLER_SIGNATURE: Signature = { params: ['i32'], results: ['i32'] };
@@ -46,11 +47,15 @@ export function signatureOf(name: string): Signature {
   return { params: routine.params, results };
 }
 
-/** Every VM's memory may grow to so many pages of 64 KiB. */
+/**
+ * Every VM's memory has so many pages of 64 KiB and may grow to so many. What V8 knows to be there (the vCPU state) it accesses
+ * without a place to trap at.
+ */
+const LEAST_PAGES = S.RAM / 65536;
 const MAXIMUM_PAGES = 65536;
 
 export function declareMemory(module: ModuleBuilder): void {
-  module.importSharedMemory('env', 'memory', 1, MAXIMUM_PAGES);
+  module.importSharedMemory('env', 'memory', LEAST_PAGES, MAXIMUM_PAGES);
 }
 
 /** Numbers of runtime functions in a module, imported where they are first asked for. */

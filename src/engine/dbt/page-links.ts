@@ -67,8 +67,6 @@ function pushGeneration(e: Emitter): void {
 export function pushInterrupted(e: Emitter, budget: number): void {
   e.get(budget);
   e.i32(0);
-  e.op('i32.lt_s');
-  e.i32(0);
   e.load('i32', 4, S.CPU_BASE + S.EXIT_REQUEST);
-  e.op('i32.or');
+  e.op('i32.lt_s');
 }

@@ -181,7 +181,7 @@ export class DbtVcpu implements SteppingVcpu {
 
   /** Asks the vCPU to leave at its next block; may be called from any thread that shares the memory. */
   kick(): void {
-    Atomics.store(this.i32, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, 1);
+    Atomics.store(this.i32, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, S.EXIT_REQUESTED);
   }
 
   run(entry: VmEntry): VmExit {

@@ -67,7 +67,7 @@ function writeTaskPriority(b: Lift, value: Value): void {
   b.raiseIf(b.gtu(priority, b.i64(HIGHEST_PRIORITY)), VECTOR.GP, 0);
   const letsIn = b.lts(b.wrap(priority), b.state(S.TPR_THRESHOLD, 4));
   const isLower = b.ltu(priority, b.state(S.CR8, 8));
-  b.ifThen(b.and(isLower, letsIn), () => b.setState(S.EXIT_REQUEST, 4, b.i32(1)));
+  b.ifThen(b.and(isLower, letsIn), () => b.setState(S.EXIT_REQUEST, 4, b.i32(S.EXIT_REQUESTED)));
   b.setState(S.CR8, 8, priority);
 }
 

@@ -170,7 +170,7 @@ test('a long REP MOVS gives way to the run loop, at once when it is asked to', (
   prepare(m, { size: 8, down: false, count: 0x20000 / 8, source: USER, target: USER + 0x100000 });
   assert.equal(m.call('repMovs', 8, 8, S.SEG_DS), S.STATUS_BUDGET);
   assert.equal(m.gpr(RCX), 0x10000n / 8n);
-  m.put32(S.EXIT_REQUEST, 1);
+  m.put32(S.EXIT_REQUEST, S.EXIT_REQUESTED);
   assert.equal(m.call('repMovs', 8, 8, S.SEG_DS), S.STATUS_BUDGET);
   assert.equal(m.gpr(RCX), (0x10000n - 4096n) / 8n);
 });

@@ -86,7 +86,7 @@ test('control registers refuse what the manual refuses', () => {
     [4n, 0],
     [3n, 0],
     [6n, 0],
-    [2n, 1],
+    [2n, S.EXIT_REQUESTED],
   ] as const) {
     assert.equal(writeCr(8, cr8), 'ok');
     assert.equal(m.get32(S.EXIT_REQUEST), wanted, `CR8 = ${cr8}`);
