@@ -28,21 +28,55 @@ const STRAIGHT = [
   [0x48, 0x01, 0xd6], // add rsi, rdx
   [0xff, 0xc9], // dec ecx
 ].flat();
+/** In 32-bit code, where addresses wrap around; EDI may be anywhere when FAR_OFF is in all displacements. */
+const FAR_OFF = 0x20000000;
+const straight32 = (base) => {
+  const at = (n) => [...new Uint8Array(new Int32Array([base + n]).buffer)];
+  return [
+    [0xdb, 0xe3], // fninit
+    [0x8b, 0x87, ...at(0)], // mov eax, [edi + base]
+    [0x8b, 0x9f, ...at(8)], // mov ebx, [edi + base + 8]
+    [0x01, 0x87, ...at(16)], // add [edi + base + 16], eax
+    [0x89, 0x9f, ...at(-8)], // mov [edi + base - 8], ebx
+    [0x8d, 0xb7, ...at(FAR_OFF)], // lea esi, [edi + base + 2^29]
+    [0x8b, 0x96, ...new Uint8Array(new Int32Array([12 - FAR_OFF]).buffer)], // mov edx, [esi + 12 - 2^29]
+    [0xf3, 0x0f, 0x6f, 0x87, ...at(2)], // movdqu xmm0, [edi + base + 2]
+    [0xf3, 0x0f, 0x7f, 0x87, ...at(20)], // movdqu [edi + base + 20], xmm0
+    [0xdd, 0x87, ...at(4)], // fld qword [edi + base + 4]
+    [0xdd, 0x9f, ...at(6)], // fstp qword [edi + base + 6]
+    [0xff, 0x87, ...at(24)], // inc dword [edi + base + 24]
+    [0x01, 0xd6], // add esi, edx
+    [0xff, 0xc9], // dec ecx
+  ].flat();
+};
 /** The same as a loop, and as a function that a loop calls: INT3 ends either. */
-const LOOP = [...STRAIGHT, 0x75, 256 - STRAIGHT.length - 2, 0xcc];
-const CALLED = [0xe8, 0x05, 0, 0, 0, 0x75, 0xf9, 0xcc, 0x90, 0x90, ...STRAIGHT, 0xc3];
+const loop = (body) => [...body, 0x75, 256 - body.length - 2, 0xcc];
+const called = (body) => [0xe8, 0x05, 0, 0, 0, 0x75, 0xf9, 0xcc, 0x90, 0x90, ...body, 0xc3];
+
+/** The last page below 4 GiB is the first of the data, and page 0 the second. */
+function mapAround(machine) {
+  const [PDPT, PD, TOP_PD, TOP_PT] = [0x2000, 0x3000, 0xc000, 0xd000];
+  const put = (at, v) => machine.ram.setBigUint64(at, BigInt(v), true);
+  put(PDPT + 8 * 3, TOP_PD | USER_WRITABLE);
+  put(TOP_PD + 8 * 511, TOP_PT | USER_WRITABLE);
+  put(TOP_PT + 8 * 511, FIRST_GPA | USER_WRITABLE);
+  // Two MiB from 0, which have the other tables.
+  put(PD, 0x80 | USER_WRITABLE);
+}
 
 /** The state at the end of a program with RDI so far behind the start of the data, and the two pages. */
-function run(hotThreshold, program, offset, { second = USER_WRITABLE }) {
+function run(hotThreshold, program, offset, { second = USER_WRITABLE, bits = 64, base = 0, wraps = false }) {
   const machine = new EngineMachine(hotThreshold);
   machine.ram.setBigUint64(DATA_PTE + 8, BigInt(SECOND_GPA | second) | NO_EXECUTE, true);
+  if (wraps) mapAround(machine);
+  const gpas = [FIRST_GPA, wraps ? 0 : SECOND_GPA];
   const gpr = Array.from({ length: 16 }, (_, n) => BigInt(n) * 0x0101010101010101n);
   gpr[1] = BigInt(TURNS);
   gpr[4] = BigInt(DATA + 512);
-  gpr[7] = BigInt(DATA + offset);
+  gpr[7] = BigInt.asUintN(bits, BigInt((wraps ? -PAGE : DATA) + offset - base));
   const again = () => {
-    machine.set({ gpr, flags: 0n, window: new Uint8Array(WINDOW_SIZE) }, 64, new Uint8Array(program));
-    for (const gpa of [FIRST_GPA, SECOND_GPA]) {
+    machine.set({ gpr, flags: 0n, window: new Uint8Array(WINDOW_SIZE) }, bits, new Uint8Array(program));
+    for (const gpa of gpas) {
       for (let n = 0; n < PAGE; n++) machine.bytes[gpa + n] = (n * 7 + gpa / PAGE) & 255;
     }
     return machine.run();
@@ -51,9 +85,7 @@ function run(hotThreshold, program, offset, { second = USER_WRITABLE }) {
   again();
   const state = again();
   delete state.window;
-  const pages = [FIRST_GPA, SECOND_GPA].map((gpa) =>
-    Buffer.from(machine.bytes.slice(gpa, gpa + PAGE)).toString('base64'),
-  );
+  const pages = gpas.map((gpa) => Buffer.from(machine.bytes.slice(gpa, gpa + PAGE)).toString('base64'));
   const regions = machine.vcpu.statistics().translator.regions;
   return { outcome: { ...state, pages }, regions };
 }
@@ -70,13 +102,31 @@ function agree(program, offset, circumstances = {}) {
 /** Places where each of the accesses crosses into the second page, or is the first that lies there. */
 const OFFSETS = [PAGE / 2, ...Array.from({ length: 50 }, (_, n) => PAGE - 40 + n)];
 
-for (const [name, program] of Object.entries({ 'a loop': LOOP, 'a function': CALLED })) {
-  test(`${name} whose accesses cross into a page elsewhere`, () => {
-    for (const offset of OFFSETS) assert.equal(agree(program, offset).trap, 3);
-  });
-  test(`${name} whose accesses fault in the second page`, () => {
-    const trapOf = (offset) => agree(program, offset, { second: USER_READABLE }).trap;
-    assert.deepEqual(new Set(OFFSETS.map(trapOf)), new Set([3, 14]));
-    assert.equal(agree(program, PAGE - 30, { second: 0 }).trap, 14);
-  });
+const SHAPES = { 'a loop': loop, 'a function': called };
+const MODES = {
+  '64-bit code': { bits: 64, base: 0, body: STRAIGHT },
+  '32-bit code': { bits: 32, base: 0, body: straight32(0) },
+  '32-bit code with large displacements': { bits: 32, base: FAR_OFF, body: straight32(FAR_OFF) },
+};
+
+for (const [mode, { bits, base, body }] of Object.entries(MODES)) {
+  for (const [shape, make] of Object.entries(SHAPES)) {
+    const name = `${shape} of ${mode}`;
+    const program = make(body);
+    test(`${name} whose accesses cross into a page elsewhere`, () => {
+      for (const offset of OFFSETS) assert.equal(agree(program, offset, { bits, base }).trap, 3);
+    });
+    test(`${name} whose accesses fault in the second page`, () => {
+      const trapOf = (offset) => agree(program, offset, { bits, base, second: USER_READABLE }).trap;
+      assert.deepEqual(new Set(OFFSETS.map(trapOf)), new Set([3, 14]));
+      assert.equal(agree(program, PAGE - 30, { bits, base, second: 0 }).trap, 14);
+    });
+    if (bits === 64) continue;
+    test(`${name} whose accesses wrap around at 4 GiB`, () => {
+      // What itself lies on both sides finds no page behind the end.
+      const trapOf = (offset) => agree(program, offset, { bits, base, wraps: true }).trap;
+      assert.deepEqual(new Set(OFFSETS.map(trapOf)), new Set([3, 14]));
+      for (const offset of [PAGE / 2, PAGE, PAGE + 8]) assert.equal(trapOf(offset), 3);
+    });
+  }
 }

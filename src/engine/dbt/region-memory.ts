@@ -1,6 +1,7 @@
 /**
  * Guest memory in a region. Accesses near each other (fields of a structure, a stack frame) look the TLB up once: what is
- * known of an address is an origin, any value, and an offset from it, and a lookup at the same origin serves every access
+ * known of an address is an origin, any value, and an offset from it (modulo 2^32 outside of 64-bit mode, where addresses wrap
+ * around: within a page they do not), and a lookup at the same origin serves every access
  * that is less than a page away and proves to lie in that page. If it does not, the instruction starts anew as the first of a
  * block, where nothing is known: fewer slow paths in line, which V8 would spend most of its time on.
  *
@@ -48,6 +49,10 @@ export abstract class RegionMemory extends RegionRegisters {
   /** Inside a conditional: what is looked up there is not known behind it. */
   protected isConditional = false;
 
+  private get is64(): boolean {
+    return (this.key & S.KEY_CODE64) !== 0;
+  }
+
   /** A copy. */
   protected get knowledge(): MemoryKnowledge {
     return { lookups: this.lookups.slice(), places: this.places.slice() };
@@ -89,25 +94,36 @@ export abstract class RegionMemory extends RegionRegisters {
       case 'state':
         if (isSegmentBase(v)) return { origin: `state ${v.imm}`, offset: 0 };
         break;
+      case 'i32.wrap_i64':
+      case 'i64.extend_i32_u':
+        if (this.is64) break;
+        return this.place(v.a as Value);
+      case 'i32.add':
+      case 'i32.sub':
+        if (this.is64) break;
+        return this.moved(v) ?? { origin: v, offset: 0 };
       case 'i64.add':
-      case 'i64.sub': {
-        const moved = this.moved(v);
-        if (moved !== undefined) return moved;
-      }
+      case 'i64.sub':
+        return this.moved(v) ?? { origin: v, offset: 0 };
     }
     return { origin: v, offset: 0 };
+  }
+  /** From one place to another of the same origin: addresses of 32 bits wrap around. */
+  private distance(to: Place, from: Place): number {
+    const distance = to.offset - from.offset;
+    return this.is64 ? distance : distance | 0;
   }
   /** A value plus or minus a constant. */
   private moved(v: Value): Place | undefined {
     let base = v.a as Value;
     let constant = v.b as Value;
     if (!constant.isConst) {
-      if (v.op !== 'i64.add' || !base.isConst) return undefined;
+      if (!isAddition(v) || !base.isConst) return undefined;
       [base, constant] = [constant, base];
     }
-    const by = Number(constant.big);
+    const by = constant.type === 'i64' ? Number(constant.big) : constant.imm;
     const { origin, offset } = this.place(base);
-    const sum = v.op === 'i64.add' ? offset + by : offset - by;
+    const sum = isAddition(v) ? offset + by : offset - by;
     return Number.isSafeInteger(sum) ? { origin, offset: sum } : undefined;
   }
   protected override evaluate(v: Value): void {
@@ -121,8 +137,7 @@ export abstract class RegionMemory extends RegionRegisters {
   }
   override statement(s: Statement): void {
     super.statement(s);
-    // Segment bases among them.
-    if (s.kind === 'setstate' || s.kind === 'setpointer') this.forgetMemory();
+    if (s.kind === 'setstate' && isInSegments(s.offset)) this.forgetMemory();
   }
 
   // ---- accesses ----
@@ -163,14 +178,14 @@ export abstract class RegionMemory extends RegionRegisters {
   /** `value`: of a store. */
   private access(address: Value, size: number, write: boolean, value: Value | undefined, modify: boolean): Lookup {
     // Where every access is watched the TLB stays empty, and lookups tell nothing of each other.
-    const isAlone = (this.key & S.KEY_CODE64) === 0 || (this.key & WATCHED) !== 0;
+    const isAlone = (this.key & WATCHED) !== 0;
     const isFirst = !this.hasAccessed && !this.isConditional;
     if (!this.isConditional) this.mayLeave();
     this.hasAccessed = true;
     const place = isAlone ? undefined : this.place(address);
     const known = place === undefined ? undefined : this.knownNear(place, write);
     if (known !== undefined && place !== undefined) {
-      const shift = place.offset - known.place.offset;
+      const shift = this.distance(place, known.place);
       this.evaluate(address);
       if (isFirst) return this.near(known, shift, size);
       // What is read and then written.
@@ -242,13 +257,19 @@ export abstract class RegionMemory extends RegionRegisters {
     e.set(l.delta);
     e.end();
   }
-  private knownNear({ origin, offset }: Place, write: boolean): KnownLookup | undefined {
+  private knownNear(place: Place, write: boolean): KnownLookup | undefined {
     for (let n = 0; n < this.lookups.length; n++) {
       const known = this.lookups[n] as KnownLookup;
-      const { place } = known;
-      if (place.origin === origin && (known.write || !write) && Math.abs(offset - place.offset) < PAGE) return known;
+      if (known.place.origin !== place.origin || (write && !known.write)) continue;
+      if (Math.abs(this.distance(place, known.place)) < PAGE) return known;
     }
     return undefined;
+  }
+  protected override pushAddress(l: Lookup): void {
+    super.pushAddress(l);
+    if (this.is64 || l.shift === 0) return;
+    this.emit.op('i32.wrap_i64');
+    this.emit.op('i64.extend_i32_u');
   }
   private remember(known: KnownLookup): void {
     this.lookups.unshift(known);
@@ -272,7 +293,9 @@ export abstract class RegionMemory extends RegionRegisters {
   }
 }
 
+const isAddition = (v: Value): boolean => v.op === 'i64.add' || v.op === 'i32.add';
+const isInSegments = (at: number): boolean => at >= S.SEGMENT && at < S.SEGMENT + 8 * S.SEGMENT_STRIDE;
+
 function isSegmentBase({ imm, size }: Value): boolean {
-  const at = imm - S.SEGMENT;
-  return size === 8 && at >= 0 && at < 8 * S.SEGMENT_STRIDE && at % S.SEGMENT_STRIDE === S.SEGMENT_BASE;
+  return size === 8 && isInSegments(imm) && (imm - S.SEGMENT) % S.SEGMENT_STRIDE === S.SEGMENT_BASE;
 }
