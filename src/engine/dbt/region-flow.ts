@@ -8,17 +8,26 @@
  *                                          |       |    |
  *                                        block   block block        blocks: jumps as in the guest
  *
- * so that every graph can be written with WebAssembly's blocks and loops: only the dispatch node loops irregularly.
+ * so that every graph can be written with WebAssembly's blocks and loops: only the dispatch node loops irregularly. Landings in
+ * the middle of a loop lead there through its gate (region-gates.ts).
  */
 import type { Statement, Value } from '../../ir/value.js';
 import { analyse, type FlowGraph, type FlowStructure } from './control-flow.js';
 import type { Region, RegionBlock } from './region-former.js';
+import { addLoop, gatesBefore, type LoopBodies } from './region-gates.js';
 import { type LiftedBlock, type LiftedInsn, registersOf } from './region-registers.js';
 
 export type FlowNode =
   | { readonly kind: 'dispatch' }
-  | { readonly kind: 'landing'; readonly block: number }
+  | { readonly kind: 'landing'; readonly to: number; readonly number: number }
+  | { readonly kind: 'gate'; readonly header: number; readonly ways: readonly GateWay[] }
   | { readonly kind: 'block'; readonly lifted: LiftedBlock };
+
+/** Where a gate leads what came by one of these landings. */
+export interface GateWay {
+  readonly to: number;
+  readonly landings: readonly number[];
+}
 
 /** A loop of the guest: registers it uses and writes, as bit masks, stay in locals while it runs. */
 export interface RegisterLoop {
@@ -30,7 +39,7 @@ export interface RegionFlow {
   readonly nodes: readonly FlowNode[];
   readonly successors: readonly (readonly number[])[];
   readonly structure: FlowStructure;
-  /** Place -> node of the block there. */
+  /** Place -> node of the block there, or of the gate before it. */
   readonly nodeAt: ReadonlyMap<number, number>;
   /** Place -> landing number, of what the dispatch node leads to. */
   readonly landingAt: ReadonlyMap<number, number>;
@@ -44,65 +53,110 @@ export function flowOf(region: Region, lifted: readonly LiftedBlock[]): RegionFl
   const numbers = new Map(region.blocks.map((b, n) => [b.place, n]));
   const direct = region.blocks.map((b) => [...new Set(b.targets.flatMap((t) => numbers.get(t) ?? []))]);
   const dispatched = new Set([...region.entries, ...region.returnSites].flatMap((t) => numbers.get(t) ?? []));
-  const alone = dispatched.size === 1 && region.returnSites.length === 0 ? attempt(direct) : undefined;
-  if (alone !== undefined) return build(region, lifted, direct, [], alone);
+  if (dispatched.size === 1 && region.returnSites.length === 0) {
+    const graph = graphOf(lifted, direct, [], new Map());
+    const structure = analyse(graph, []);
+    // Else the blocks alone are irreducible.
+    if (structure.dropped.size === 0) return build(region, graph, structure, []);
+  }
+  const bodies: LoopBodies = new Map();
+  let mayHaveGates = true;
   for (;;) {
     const landings = [...dispatched];
-    const withDispatch = graphOf(direct, landings);
-    const structure = analyse(
-      withDispatch,
-      landings.map((_, n) => direct.length + 1 + n),
-    );
-    if (structure.dropped.size === 0) return build(region, lifted, withDispatch.successors, landings, structure);
-    // Jumps into the middle of a loop: through the dispatch node.
-    const count = withDispatch.successors.length;
-    for (const edge of structure.dropped) dispatched.add((edge % count) - 1);
-    for (const edge of structure.dropped) {
+    if (!mayHaveGates) bodies.clear();
+    const graph = graphOf(lifted, direct, landings, bodies);
+    const structure = analyse(graph, graph.labelled);
+    if (structure.dropped.size === 0) return build(region, graph, structure, landings);
+    const count = graph.nodes.length;
+    const edges = [...structure.dropped].map((edge) => {
       const from = Math.floor(edge / count) - 1;
-      const to = (edge % count) - 1;
+      return { from, to: headerOf(graph.nodes, edge % count) - 1 };
+    });
+    if (mayHaveGates && edges.filter(({ from, to }) => addLoop(bodies, direct, from, to)).length > 0) continue;
+    // Other jumps into the middle of a loop: through the dispatch node.
+    for (const { from, to } of edges) {
+      dispatched.add(to);
       if (from < direct.length) direct[from] = (direct[from] as number[]).filter((t) => t !== to);
+      else mayHaveGates = false;
     }
   }
 }
-
-/** Undefined where the blocks alone are irreducible. */
-function attempt(direct: readonly (readonly number[])[]): FlowStructure | undefined {
-  const structure = analyse({ successors: direct }, []);
-  return structure.dropped.size === 0 ? structure : undefined;
+/** The block that a node is, or that a gate stands before. */
+function headerOf(nodes: readonly FlowNode[], number: number): number {
+  const node = nodes[number] as FlowNode;
+  return node.kind === 'gate' ? node.header : number;
 }
 
-/** Node 0 dispatches, then the blocks, then the landings. */
-function graphOf(direct: readonly (readonly number[])[], landings: readonly number[]): FlowGraph {
-  const first = direct.length + 1;
-  return {
-    successors: [
-      landings.map((_, n) => first + n),
-      ...direct.map((targets) => targets.map((t) => t + 1)),
-      ...landings.map((block) => [block + 1]),
-    ],
-  };
+interface NodeGraph extends FlowGraph {
+  readonly nodes: readonly FlowNode[];
+  /** Number of the first block. */
+  readonly first: number;
+  readonly labelled: readonly number[];
+}
+
+/** The dispatch node where there are landings, then the blocks, the landings and the gates of those loops that landings are in. */
+function graphOf(
+  lifted: readonly LiftedBlock[],
+  direct: readonly (readonly number[])[],
+  landings: readonly number[],
+  bodies: LoopBodies,
+): NodeGraph {
+  const first = landings.length > 0 ? 1 : 0;
+  const firstLanding = first + direct.length;
+  const firstGate = firstLanding + landings.length;
+  const gates = [...bodies.keys()];
+  const gateOf = new Map(gates.map((header, n) => [header, firstGate + n]));
+  const nodeOf = (block: number): number => gateOf.get(block) ?? first + block;
+  const ways = gates.map(() => new Map<number, number[]>());
+  const landingNodes = landings.map((block, number): FlowNode => {
+    const stops = [...gatesBefore(bodies, block).map(nodeOf), nodeOf(block)];
+    for (let n = 1; n < stops.length; n++) {
+      const way = ways[(stops[n - 1] as number) - firstGate] as Map<number, number[]>;
+      const to = stops[n] as number;
+      way.set(to, [...(way.get(to) ?? []), number]);
+    }
+    return { kind: 'landing', to: stops[0] as number, number };
+  });
+  const nodes: FlowNode[] = [
+    ...(first === 1 ? [{ kind: 'dispatch' } as const] : []),
+    ...lifted.map((block) => ({ kind: 'block', lifted: block }) as const),
+    ...landingNodes,
+    ...gates.map((header, n): FlowNode => {
+      const list = [...(ways[n] as Map<number, number[]>)].map(([to, numbers]) => ({ to, landings: numbers }));
+      return { kind: 'gate', header: first + header, ways: list };
+    }),
+  ];
+  const successors = nodes.map((node, n): number[] => {
+    if (node.kind === 'dispatch') return landings.map((_, number) => firstLanding + number);
+    if (node.kind === 'landing') return [node.to];
+    if (node.kind === 'gate') return [node.header, ...node.ways.map(({ to }) => to)];
+    return (direct[n - first] as readonly number[]).map(nodeOf);
+  });
+  const behindGates = nodes.flatMap((node) => (node.kind === 'gate' ? node.ways.map(({ to }) => to) : []));
+  return { nodes, successors, first, labelled: [...landings.map((_, n) => firstLanding + n), ...behindGates] };
 }
 
 function build(
   region: Region,
-  lifted: readonly LiftedBlock[],
-  successors: readonly (readonly number[])[],
-  landings: readonly number[],
+  { nodes, successors, first }: NodeGraph,
   structure: FlowStructure,
+  landings: readonly number[],
 ): RegionFlow {
-  const shift = landings.length > 0 ? 1 : 0;
-  const nodes: FlowNode[] = lifted.map((block) => ({ kind: 'block', lifted: block }));
-  if (shift > 0) nodes.unshift({ kind: 'dispatch' });
-  for (const block of landings) nodes.push({ kind: 'landing', block: block + shift });
   const placeOf = (block: number): number => (region.blocks[block] as RegionBlock).place;
+  const nodeAt = new Map(region.blocks.map((b, n) => [b.place, n + first]));
+  for (const [n, node] of nodes.entries()) if (node.kind === 'gate') nodeAt.set(placeOf(node.header - first), n);
+  const flagsAreDead = nodes.map((node) => node.kind === 'block' && overwritesFlags(node.lifted));
+  // What a gate leads elsewhere came by a landing, with the flags in memory.
+  for (const [n, node] of nodes.entries())
+    if (node.kind === 'gate') flagsAreDead[n] = flagsAreDead[node.header] as boolean;
   return {
     nodes,
     successors,
     structure,
-    nodeAt: new Map(lifted.map((b, n) => [b.place, n + shift])),
+    nodeAt,
     landingAt: new Map(landings.map((block, n) => [placeOf(block), n])),
-    loops: loopsOf(nodes, successors, structure, shift > 0),
-    flagsAreDead: nodes.map((node) => node.kind === 'block' && overwritesFlags(node.lifted)),
+    loops: loopsOf(nodes, successors, structure, first === 1),
+    flagsAreDead,
   };
 }
 

@@ -21,6 +21,8 @@ import type { LiftedBlock, LiftedInsn } from './region-registers.js';
 import { RegionResume } from './region-resume.js';
 
 const DISPATCH = 0;
+/** What gates add to the number of a landing. */
+const BEHIND_GATE = 1;
 /** The function's parameter. */
 const RECORD = 0;
 
@@ -29,7 +31,7 @@ export class RegionLowering extends RegionResume {
   private readonly flow: RegionFlow;
   private readonly handlerType: number;
   private readonly landings: number | undefined;
-  /** Number of the landing that the dispatch node goes to. */
+  /** Number of the landing that the dispatch node goes to; on the way to a gate the same plus BEHIND_GATE, or 0. */
   private readonly next: number;
   private node = 0;
   /** Depth right after opening the WebAssembly block or loop of a node. */
@@ -134,7 +136,10 @@ export class RegionLowering extends RegionResume {
         this.table();
         return;
       case 'landing':
-        this.edge(number, node.block);
+        this.edge(number, node.to);
+        return;
+      case 'gate':
+        this.gate(number, node);
         return;
       case 'block':
         this.block(number, node.lifted);
@@ -145,6 +150,29 @@ export class RegionLowering extends RegionResume {
     const labels = (this.flow.successors[DISPATCH] as readonly number[]).map((n) => this.labels.get(n) as number);
     this.emit.get(this.next);
     this.emit.brTable(labels, labels[0] as number);
+  }
+
+  private gate(number: number, { header, ways }: FlowNode & { kind: 'gate' }): void {
+    const e = this.emit;
+    e.get(this.next);
+    this.inCase(false, () => {
+      for (const { to, landings } of ways)
+        for (const landing of landings) {
+          e.get(this.next);
+          e.i32(landing + BEHIND_GATE);
+          e.op('i32.eq');
+          this.inCase(undefined, () => this.edge(number, to));
+        }
+    });
+    this.edge(number, header);
+  }
+  /** A gate looks at the landing that control comes from: by a jump it comes from none. */
+  private tellGate(from: number, to: number): void {
+    if (this.flow.nodes[to]?.kind !== 'gate') return;
+    const node = this.flow.nodes[from] as FlowNode;
+    if (node.kind === 'gate') return;
+    this.emit.i32(node.kind === 'landing' ? node.number + BEHIND_GATE : 0);
+    this.emit.set(this.next);
   }
 
   private block(node: number, block: LiftedBlock): void {
@@ -242,6 +270,7 @@ export class RegionLowering extends RegionResume {
   }
   private edge(from: number, to: number): void {
     const { isMerge, isLoopHeader } = this.flow.structure;
+    this.tellGate(from, to);
     if (isMerge[to] || this.isBack(from, to)) {
       this.arrive(to);
       this.emit.br(this.labels.get(to) as number);
@@ -264,7 +293,9 @@ export class RegionLowering extends RegionResume {
   }
   /** To a block of the region that can only be reached through the dispatch node. */
   private dispatch(to: number, offset: number): void {
-    const node = this.flow.nodes[to] as FlowNode;
+    const { nodes } = this.flow;
+    let node = nodes[to] as FlowNode;
+    if (node.kind === 'gate') node = nodes[node.header] as FlowNode;
     const landing = node.kind === 'block' ? this.flow.landingAt.get(node.lifted.place) : undefined;
     if (landing === undefined) {
       this.pushCallers();
