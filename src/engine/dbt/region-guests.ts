@@ -11,10 +11,10 @@ import type { BlockRecords } from './block-records.js';
 import { type CodeBlock, PAGE, type PageCode } from './page-code.js';
 
 /** Instructions of all guests of a region, of one function, and of where jumps go on. */
-const MAX_GUESTS = 600;
-const MAX_FUNCTION = 60;
+const MAX_GUESTS = 1000;
+const MAX_FUNCTION = 150;
 const MAX_REST = 200;
-const MAX_DEPTH = 3;
+const MAX_DEPTH = 5;
 /** Farther away than this, offsets would not fit where accesses tell their place. */
 export const MAX_DISTANCE = 2 ** 28;
 
