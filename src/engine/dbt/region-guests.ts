@@ -15,6 +15,8 @@ const MAX_GUESTS = 1000;
 const MAX_FUNCTION = 150;
 const MAX_REST = 200;
 const MAX_DEPTH = 5;
+/** A guest is entered at least at this part of what makes a block hot: rare ways out of a function do not make it too large. */
+const HOT_TO_GUEST = 5;
 /** Farther away than this, offsets would not fit where accesses tell their place. */
 export const MAX_DISTANCE = 2 ** 28;
 
@@ -53,6 +55,8 @@ export const NO_GUESTS: Guests = {
 /** Where other pages and what is known of their blocks come from. */
 export interface OtherPages {
   readonly records: BlockRecords;
+  /** Entries of a hot block. */
+  readonly hot: number;
   /** The code of a page so far from the region's. */
   codeOf(page: number, delta: number): PageCode;
 }
@@ -204,7 +208,7 @@ class GuestFinder {
   /** The page of a warm block that another leads to by itself, as far as it is known. */
   private codeAt(offset: number, from: PageCode, block: CodeBlock): PageCode | undefined {
     const delta = offset - (offset & (PAGE - 1));
-    if (from.delta === delta) return from.isWarm(offset) ? from : undefined;
+    if (from.delta === delta) return this.isWorthwhile(from, offset) ? from : undefined;
     if (Math.abs(delta) >= MAX_DISTANCE) return undefined;
     const { records } = this.pages;
     const known = records.at(records.beyond(from.header(block.offset), lastOf(block) & (PAGE - 1)), 0);
@@ -214,7 +218,10 @@ class GuestFinder {
     if (before !== undefined && before.page !== page) return undefined;
     const code = before ?? this.pages.codeOf(page, delta);
     this.codes.set(delta, code);
-    return code.isWarm(offset) ? code : undefined;
+    return this.isWorthwhile(code, offset) ? code : undefined;
+  }
+  private isWorthwhile(code: PageCode, offset: number): boolean {
+    return code.heat(offset) * HOT_TO_GUEST >= this.pages.hot;
   }
 }
 
