@@ -7,14 +7,20 @@
  *
  * A place is an offset from the region's page and a frame. Offsets in the page, in frame 0, are their own places.
  */
+import * as S from '../../x86/state.js';
 import type { BlockRecords } from './block-records.js';
 import { type CodeBlock, PAGE, type PageCode } from './page-code.js';
 
-/** Instructions of all guests of a region, of one function, and of where jumps go on. */
-const MAX_GUESTS = 1000;
-const MAX_FUNCTION = 150;
-const MAX_REST = 200;
-const MAX_DEPTH = 5;
+/** Instructions of all guests of a region, of one function, and of where jumps go on; calls inside of one another. */
+interface Limits {
+  readonly guests: number;
+  readonly function: number;
+  readonly rest: number;
+  readonly depth: number;
+}
+/** A kernel's code runs as long as the machine and is mostly small functions; a program may be gone before it is compiled. */
+const OF_SUPERVISOR: Limits = { guests: 1000, function: 150, rest: 200, depth: 5 };
+const OF_USER: Limits = { guests: 100, function: 20, rest: 20, depth: 1 };
 /** A guest is entered at least at this part of what makes a block hot: rare ways out of a function do not make it too large. */
 const HOT_TO_GUEST = 5;
 /** Farther away than this, offsets would not fit where accesses tell their place. */
@@ -87,13 +93,16 @@ class GuestFinder {
   private readonly starts: Set<number>[];
   private readonly calls = new Map<number, number>();
   private readonly blocks: { place: number; code: PageCode }[] = [];
-  private left = MAX_GUESTS;
+  private readonly limits: Limits;
+  private left: number;
 
   constructor(home: PageCode, own: ReadonlySet<number>, pages: OtherPages) {
     this.home = home;
     this.pages = pages;
     this.starts = [new Set(own)];
     this.codes.set(0, home);
+    this.limits = (home.key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK ? OF_USER : OF_SUPERVISOR;
+    this.left = this.limits.guests;
   }
 
   find(own: readonly CodeBlock[]): Guests {
@@ -121,7 +130,7 @@ class GuestFinder {
     if (target === undefined || site === undefined || this.home.isInside(target)) return;
     const code = this.codeAt(target, this.home, block);
     if (code === undefined) return;
-    const part = this.part(target, code, [target], Math.min(MAX_FUNCTION, this.left), true);
+    const part = this.part(target, code, [target], Math.min(this.limits.function, this.left), true);
     if (part !== undefined) this.takeFunction(placeOf(lastOf(block), 0), 0, site, target, part);
   }
   private takeFunction(call: number, caller: number, site: number, target: number, part: Part): void {
@@ -150,7 +159,7 @@ class GuestFinder {
       if (this.home.isInside(target) || this.starts[0]?.has(target)) continue;
       const code = this.codeAt(target, this.home, block);
       if (code === undefined) continue;
-      const part = this.part(target, code, [], Math.min(MAX_REST, this.left), false);
+      const part = this.part(target, code, [], Math.min(this.limits.rest, this.left), false);
       if (part !== undefined) this.take(part, 0);
     }
   }
@@ -193,10 +202,10 @@ class GuestFinder {
     const [target] = block.targets;
     const { resumes: site } = block;
     if (target === undefined || site === undefined || !code.isInside(site)) return false;
-    if (chain.length >= MAX_DEPTH || chain.includes(target)) return false;
+    if (chain.length >= this.limits.depth || chain.includes(target)) return false;
     const into = this.codeAt(target, code, block);
     if (into === undefined) return false;
-    const left = Math.min(MAX_FUNCTION, limit - part.instructions);
+    const left = Math.min(this.limits.function, limit - part.instructions);
     const callee = this.part(target, into, [...chain, target], left, true);
     if (callee === undefined) return false;
     part.calls.push({ at: lastOf(block), site, target, part: callee });
