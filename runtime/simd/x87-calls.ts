@@ -39,38 +39,8 @@ export function fpu_fxch(i: i32): i32 {
   x87.x87_fxch(i);
   return 0;
 }
-export function fpu_fst_st(i: i32): i32 {
-  x87.x87_fst_st(i);
-  return 0;
-}
-/** FSTP ST(i): popped unless an unmasked exception stopped it. */
-export function fpu_fstp_st(i: i32): i32 {
-  x87.x87_fst_st(i);
-  if (x87.x87_store_ok()) x87.x87_pop();
-  return 0;
-}
-export function fpu_pop(): i32 {
-  x87.x87_pop();
-  return 0;
-}
-export function fpu_arith(operation: i32, dst: i32, src: i32): i32 {
-  x87.x87_arith(operation, dst, src);
-  return 0;
-}
-export function fpu_arith_pop(operation: i32, dst: i32, src: i32): i32 {
-  x87.x87_arith_pop(operation, dst, src);
-  return 0;
-}
-export function fpu_arith_f32(operation: i32, bits: u32): i32 {
-  x87.x87_arith_f32(operation, bits);
-  return 0;
-}
-export function fpu_arith_f64(operation: i32, bits: u64): i32 {
-  x87.x87_arith_f64(operation, bits);
-  return 0;
-}
-export function fpu_arith_int(operation: i32, value: i64): i32 {
-  x87.x87_arith_int(operation, value);
+export function fpu_fst_st(i: i32, pops: i32): i32 {
+  x87.x87_fst_st(i, pops);
   return 0;
 }
 export function fpu_fcom(i: i32, pops: i32, quiet: i32): i32 {

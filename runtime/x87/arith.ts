@@ -1,7 +1,6 @@
 // FADD FMUL FSUB FDIV and their kin, FSQRT, FCHS, FABS.
 // Intel SDM Vol. 2A, "FADD/FADDP/FIADD" and following; Vol. 1, "Exception Priority".
 import { addParts, divideParts, multiplyParts, resultHi, setNormalized, squareRootParts } from '../float/round';
-import { compareNumbers } from './compare';
 import {
   classify,
   DENORMAL,
@@ -10,9 +9,6 @@ import {
   invalid,
   pack,
   SIGN,
-  setFromDouble,
-  setFromSingle,
-  setInteger,
   setSignedInfinity,
   setSignedZero,
   significandOf,
@@ -21,7 +17,6 @@ import {
   takeNans,
   ZERO,
 } from './number';
-import { quickCompute } from './quick';
 import {
   begin,
   DE,
@@ -43,15 +38,12 @@ import {
 // Operations as in the reg field of D8: the value is ST(dst) op ST(src); the reversed ones are ST(src) op ST(dst).
 const ADD = 0;
 const MULTIPLY = 1;
-const COMPARE = 2;
-const COMPARE_POP = 3;
 const SUBTRACT = 4;
 const SUBTRACT_REVERSED = 5;
 const DIVIDE = 6;
 
 /** x op y as the number; `denormal` adds that a memory operand was denormal in its own format. */
 function compute(operation: i32, mx: u64, hx: u32, my: u64, hy: u32, denormal: bool): void {
-  if (!denormal && quickCompute(operation, mx, hx, my, hy)) return;
   if (takeNans(mx, hx, my, hy)) return;
   if (operation == SUBTRACT || operation == SUBTRACT_REVERSED) hy ^= SIGN;
   const kindX = classify(mx, hx);
@@ -109,54 +101,27 @@ function isReversed(operation: i32): bool {
 }
 
 /**
- * ST(dst) = ST(dst) op ST(src). 0 add, 1 multiply, 2 compare, 3 compare and pop, 4 dst - src, 5 src - dst, 6 dst / src,
- * 7 src / dst. DC and DE forms therefore exchange 4 with 5 and 6 with 7, as their mnemonics do.
+ * ST(dst) = ST(dst) op ST(src), then a pop unless an unmasked exception stopped it. 0 add, 1 multiply, 4 dst - src,
+ * 5 src - dst, 6 dst / src, 7 src / dst. DC and DE forms therefore exchange 4 with 5 and 6 with 7, as their mnemonics do.
  */
-export function x87_arith(operation: i32, dst: i32, src: i32): void {
-  if (operation == COMPARE || operation == COMPARE_POP) {
-    return compareWith(operation, mantissaOf(src), headOf(src), false, isEmpty(src));
-  }
+export function operateRegisters(operation: i32, dst: i32, src: i32, pops: bool): void {
   begin();
   if (isEmpty(dst) || isEmpty(src)) underflowStack();
   else if (isReversed(operation)) compute(operation, mantissaOf(src), headOf(src), mantissaOf(dst), headOf(dst), false);
   else compute(operation, mantissaOf(dst), headOf(dst), mantissaOf(src), headOf(src), false);
   writeNumber(dst);
+  if (pops && !isStopped()) pop();
 }
 
-/** FADDP and its kin: as x87_arith, then a pop unless an unmasked exception stopped it. */
-export function x87_arith_pop(operation: i32, dst: i32, src: i32): void {
-  x87_arith(operation, dst, src);
-  if (!isStopped()) pop();
-}
-
-/** ST(0) op the number just loaded. */
-function withMemory(operation: i32, denormal: bool): void {
+/** ST(0) op the number just loaded, whose memory format may have been denormal. */
+export function operateLoaded(operation: i32, denormal: bool): void {
   const m = mantissa;
   const h = head;
-  if (operation == COMPARE || operation == COMPARE_POP) return compareWith(operation, m, h, denormal, false);
   begin();
   if (isEmpty(0)) underflowStack();
   else if (isReversed(operation)) compute(operation, m, h, mantissaOf(0), headOf(0), denormal);
   else compute(operation, mantissaOf(0), headOf(0), m, h, denormal);
   writeNumber(0);
-}
-
-export function x87_arith_f32(operation: i32, bits: u32): void {
-  withMemory(operation, setFromSingle(bits));
-}
-
-export function x87_arith_f64(operation: i32, bits: u64): void {
-  withMemory(operation, setFromDouble(bits));
-}
-
-export function x87_arith_int(operation: i32, value: i64): void {
-  setInteger(value);
-  withMemory(operation, false);
-}
-
-function compareWith(operation: i32, m: u64, h: u32, denormal: bool, empty: bool): void {
-  compareNumbers(m, h, denormal, empty || isEmpty(0), false);
-  if (operation == COMPARE_POP && !isStopped()) pop();
 }
 
 export function x87_fsqrt(): void {

@@ -1,6 +1,18 @@
 // FCOM FUCOM FTST FXAM FCOMI FUCOMI FCMOV.
 // Intel SDM Vol. 2A, "FCOM/FCOMP/FCOMPP", "FCOMI/FCOMIP/FUCOMI/FUCOMIP", "FXAM".
-import { classify, DENORMAL, INFINITY, NORMAL, QUIET_NAN, signOf, UNSUPPORTED, ZERO } from './number';
+import {
+  classify,
+  DENORMAL,
+  INFINITY,
+  NORMAL,
+  QUIET_NAN,
+  setFromDouble,
+  setFromSingle,
+  setInteger,
+  signOf,
+  UNSUPPORTED,
+  ZERO,
+} from './number';
 import {
   begin,
   beginQuietly,
@@ -9,10 +21,12 @@ import {
   C2,
   C3,
   DE,
+  head,
   headOf,
   IE,
   isEmpty,
   isStopped,
+  mantissa,
   mantissaOf,
   pop,
   raise,
@@ -71,6 +85,23 @@ export function x87_fcom(i: i32, pops: i32, quiet: i32): void {
   if (isStopped()) return;
   if (pops > 0) pop();
   if (pops > 1) pop();
+}
+
+/** ST(0) with a number of memory, and a pop where asked for. */
+function compareLoaded(denormal: bool, pops: i32): i32 {
+  compareNumbers(mantissa, head, denormal, isEmpty(0), false);
+  if (pops != 0 && !isStopped()) pop();
+  return 0;
+}
+export function fpu_fcom_f32(bits: u32, pops: i32): i32 {
+  return compareLoaded(setFromSingle(bits), pops);
+}
+export function fpu_fcom_f64(bits: u64, pops: i32): i32 {
+  return compareLoaded(setFromDouble(bits), pops);
+}
+export function fpu_fcom_int(value: i64, pops: i32): i32 {
+  setInteger(value);
+  return compareLoaded(false, pops);
 }
 
 /**

@@ -1,9 +1,8 @@
-// FNINIT FNCLEX FLDCW FNSTCW FNSTSW, the tag word, the pending #MF, and the MMX view of the registers.
+// FNINIT FNCLEX FLDCW FNSTCW FNSTSW, the tag word, and the MMX view of the registers.
 // Intel SDM Vol. 1, "x87 FPU Tag Word"; Vol. 3A, "MMX State and the x87 FPU"-related rules of "Effect of MMX
 // Instructions on the x87 FPU Tag Word".
 import {
   CPU_BASE,
-  CR0,
   FPR,
   FPU_CONTROL,
   FPU_CS,
@@ -14,25 +13,14 @@ import {
   FPU_OPCODE,
   FPU_STATUS,
   FPU_TOP,
-  STATUS_OK,
 } from '../../src/x86/state';
-import { raise as raiseException } from '../system/raise';
 import { classify, NORMAL, ZERO } from './number';
 import { setStatusBits, statusBits, top, updateSummary } from './state';
 
-const CR0_NE: u64 = 32;
-const ERROR_SUMMARY: u32 = 0x80;
-const MF = 16;
 /** Bits of the control word that exist; bit 6 reads as one. */
 const CONTROL_MASK: u32 = 0x1f3f;
 const CONTROL_FIXED: u32 = 0x40;
 const TOP_BITS: u32 = 0x3800;
-
-/** Before a waiting instruction: #MF when an unmasked exception is pending; CR0.NE clear makes it an interrupt. */
-export function x87_check(): i32 {
-  if ((statusBits() & ERROR_SUMMARY) == 0 || (load<u64>(CPU_BASE + CR0) & CR0_NE) == 0) return STATUS_OK;
-  return raiseException(MF);
-}
 
 export function x87_fninit(): void {
   store<u16>(CPU_BASE + FPU_CONTROL, 0x37f);

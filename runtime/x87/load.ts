@@ -1,6 +1,7 @@
 // FLD in all formats, constants, FILD, FBLD, FXCH, FFREE, the stack pointer.
 // Intel SDM Vol. 2A, "FLD", "FLD1/FLDL2T/FLDL2E/FLDPI/FLDLG2/FLDLN2/FLDZ", "FBLD".
 import { setFromDouble, setFromSingle, setInteger, takeNan } from './number';
+import { quickCopy, quickExchange, quickLoadDouble, quickLoadRegister, quickLoadSingle } from './quick';
 import {
   begin,
   controlWord,
@@ -41,11 +42,11 @@ function pushLoaded(denormal: bool): void {
 }
 
 export function x87_fld_f32(bits: u32): void {
-  pushLoaded(setFromSingle(bits));
+  if (!quickLoadSingle(bits)) pushLoaded(setFromSingle(bits));
 }
 
 export function x87_fld_f64(bits: u64): void {
-  pushLoaded(setFromDouble(bits));
+  if (!quickLoadDouble(bits)) pushLoaded(setFromDouble(bits));
 }
 
 /** Any 80 bits, without looking at them. */
@@ -62,6 +63,7 @@ export function x87_fild(value: i64): void {
 }
 
 export function x87_fld_st(i: i32): void {
+  if (quickLoadRegister(i)) return;
   begin();
   if (isEmpty(i)) {
     // Underflow comes before overflow.
@@ -124,6 +126,7 @@ export function x87_fbld(low: u64, high: i32): void {
 
 /** An empty register of the pair counts as the indefinite, when invalid operations are masked. */
 export function x87_fxch(i: i32): void {
+  if (quickExchange(i)) return;
   begin();
   if (isEmpty(0) || isEmpty(i)) {
     raise(IE | SF);
@@ -152,12 +155,14 @@ export function x87_fdecstp(): void {
   setTop(top() - 1);
 }
 
-/** FST ST(i): copies ST(0). */
-export function x87_fst_st(i: i32): void {
+/** FST, FSTP ST(i): copies ST(0); popped unless an unmasked exception stopped it. */
+export function x87_fst_st(i: i32, pops: i32): void {
+  if (quickCopy(i, pops != 0)) return;
   begin();
   if (isEmpty(0)) underflowStack();
   else setNumber(mantissaOf(0), headOf(0));
   writeNumber(i);
+  if (pops != 0 && !isStopped()) pop();
 }
 
 /** After a store that went through. */

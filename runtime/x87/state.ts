@@ -4,7 +4,7 @@
 // An instruction begins with `begin`, raises what it finds, and writes its result unless `isStopped`. What the
 // processor calls an unmasked response follows from `unmasked`: invalid, denormal and zero-divide stop the
 // instruction; overflow and underflow stop only stores to memory; precision stops nothing.
-import { CPU_BASE, FPR, FPU_CONTROL, FPU_EMPTY, FPU_STATUS, FPU_TOP } from '../../src/x86/state';
+import { CPU_BASE, FPR, FPU_CONTROL, FPU_EMPTY, FPU_STATUS, FPU_TOP, FPU_UNMASKED } from '../../src/x86/state';
 
 export const IE: u32 = 1;
 export const DE: u32 = 2;
@@ -25,7 +25,14 @@ export const INDEFINITE: u64 = 0xc000000000000000;
 export const INDEFINITE_HEAD: u32 = 0xffff;
 
 /** Unmasked exceptions of the current instruction. */
-let unmasked: u32 = 0;
+@inline
+function unmasked(): u32 {
+  return load<u32>(CPU_BASE + FPU_UNMASKED);
+}
+@inline
+function setUnmasked(flags: u32): void {
+  store<u32>(CPU_BASE + FPU_UNMASKED, flags);
+}
 
 /** A number in the 80-bit format: the last one computed or loaded. Its head is sign and exponent. */
 export let mantissa: u64 = 0;
@@ -71,14 +78,14 @@ export function precision(): i32 {
 
 @inline
 export function begin(): void {
-  unmasked = 0;
+  setUnmasked(0);
   setStatusBits(statusBits() & ~C1);
 }
 
 /** For instructions that leave C1 alone unless they meet a stack fault. */
 @inline
 export function beginQuietly(stackFault: bool): void {
-  unmasked = 0;
+  setUnmasked(0);
   if (stackFault) setStatusBits(statusBits() & ~C1);
 }
 
@@ -89,20 +96,20 @@ export function setConditions(bits: u32): void {
 
 export function raise(flags: u32): void {
   const pending = flags & EXCEPTIONS & ~controlWord();
-  unmasked |= pending;
+  if (pending != 0) setUnmasked(unmasked() | pending);
   setStatusBits(statusBits() | flags | (pending != 0 ? ES : 0));
 }
 
 /** An unmasked invalid, denormal or zero-divide: registers stay as they were. */
 @inline
 export function isStopped(): bool {
-  return (unmasked & (IE | DE | ZE)) != 0;
+  return (unmasked() & (IE | DE | ZE)) != 0;
 }
 
 /** An unmasked exception that keeps a store from memory (all but precision). */
 @inline
 export function isStoreStopped(): bool {
-  return (unmasked & ~PE) != 0;
+  return (unmasked() & ~PE) != 0;
 }
 
 /** ES and B follow from flags and masks. */

@@ -24,6 +24,7 @@ import {
   UNSUPPORTED,
   ZERO,
 } from './number';
+import { isQuickStore, quickDoubleValue } from './quick';
 import {
   begin,
   C1,
@@ -111,6 +112,10 @@ export function x87_fst_f32(): u32 {
 }
 
 export function x87_fst_f64(): u64 {
+  if (isQuickStore()) {
+    begin();
+    return quickDoubleValue();
+  }
   return storeSmall(53, 1023);
 }
 

@@ -18,7 +18,6 @@ const faults: Record<string, Routine> = {
   sseTrap: acts(),
   fpuTrap: acts(),
   waitTrap: acts(),
-  x87_check: acts(),
   sseBegin: acts(),
   sseCheck: acts(),
   loadMxcsr: acts('i32'),
@@ -104,6 +103,7 @@ const cryptography: Record<string, Routine> = {
   sha256_rounds2: computes('v128', 'v128', 'v128', 'v128'),
 };
 
+const X87_ARITHMETIC = ['add', 'mul', 'sub', 'subr', 'div', 'divr'];
 /** Those that only act give an i32 without meaning. */
 const x87: Record<string, Routine> = {
   ...each(
@@ -112,8 +112,6 @@ const x87: Record<string, Routine> = {
       'fpu_fld_st',
       'fpu_fld_const',
       'fpu_fxch',
-      'fpu_fst_st',
-      'fpu_fstp_st',
       'fpu_simple',
       'fpu_transcendental',
       'fpu_ffree',
@@ -122,13 +120,21 @@ const x87: Record<string, Routine> = {
     ], // prettier-ignore
     tells('i32', 'i32'),
   ),
-  fpu_pop: tells('i32'),
   ...each(['fpu_fld_f64', 'fpu_fild'], tells('i32', 'i64')),
-  ...each(['fpu_fld_f80', 'fpu_fbld'], tells('i32', 'i64', 'i32')),
-  ...each(['fpu_arith', 'fpu_arith_pop', 'fpu_fcom'], tells('i32', 'i32', 'i32', 'i32')),
-  ...each(['fpu_arith_f32', 'fpu_fcmov', 'x87_fcomi'], tells('i32', 'i32', 'i32')),
-  ...each(['fpu_arith_f64', 'fpu_arith_int'], tells('i32', 'i32', 'i64')),
-  ...each(['x87_store_ok', 'x87_fst_f32', 'x87_fst_exponent', 'x87_fbstp_high'], tells('i32')),
+  ...each(['fpu_fld_f80', 'fpu_fbld', 'fpu_fcom_f64', 'fpu_fcom_int'], tells('i32', 'i64', 'i32')),
+  /** ST(dst), ST(src), 1 to pop */
+  ...each([...X87_ARITHMETIC.map((n) => `fpu_${n}`), 'fpu_fcom'], tells('i32', 'i32', 'i32', 'i32')),
+  ...each(
+    X87_ARITHMETIC.map((n) => `fpu_${n}_f32`),
+    tells('i32', 'i32'),
+  ),
+  ...each(
+    X87_ARITHMETIC.map((n) => `fpu_${n}_f64`),
+    tells('i32', 'i64'),
+  ),
+  ...each(['fpu_fst_st', 'fpu_fcom_f32', 'fpu_fcmov', 'x87_fcomi'], tells('i32', 'i32', 'i32')),
+  fpu_arith_int: tells('i32', 'i32', 'i64'),
+  ...each(['x87_fst_f32', 'x87_fst_exponent', 'x87_fbstp_high'], tells('i32')),
   ...each(['x87_fst_f64', 'x87_fst_mantissa', 'x87_fbstp_low'], tells('i64')),
   ...each(['x87_fist16', 'x87_fist32'], tells('i32', 'i32')),
   x87_fist64: tells('i64', 'i32'),

@@ -141,6 +141,8 @@ export const FPU_IP = 1160;
 export const FPU_DP = 1168;
 export const FPU_CS = 1176;
 export const FPU_DS = 1178;
+/** u32, exception flags that the current x87 instruction found unmasked. */
+export const FPU_UNMASKED = 1180;
 /** u32. */
 export const MXCSR = 1184;
 /** XMM0-XMM15, 16 bytes each. */

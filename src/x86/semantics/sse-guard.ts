@@ -12,6 +12,7 @@ export type Body = (b: Lift, i: Insn) => void;
 
 /** FPU status word: an unmasked x87 exception is pending. */
 const ERROR_SUMMARY = 0x80;
+const CR0_NE = 0x20;
 
 export const isMmx = (op: Operand): op is RegisterOperand => op.kind === 'reg' && op.file === 'mmx';
 export const isXmm = (op: Operand): op is RegisterOperand => op.kind === 'reg' && op.file === 'xmm';
@@ -32,10 +33,10 @@ function trapsPass(b: Lift, routine: string): boolean {
   return false;
 }
 
-/** #MF (or IGNNE#) when an earlier x87 instruction left an unmasked exception. */
+/** #MF when an earlier x87 instruction left an unmasked exception; with CR0.NE clear it would be an interrupt, which nothing makes. */
 export function checkPending(b: Lift): void {
   const status = b.state(S.FPU_STATUS, 2);
-  b.ifThen(b.and(status, b.i32(ERROR_SUMMARY)), () => b.routine('x87_check'));
+  b.ifThen(b.and(status, b.i32(ERROR_SUMMARY)), () => b.raiseIf(b.and(b.state(S.CR0, 4), b.i32(CR0_NE)), VECTOR.MF));
 }
 
 /** An instruction on XMM registers. */

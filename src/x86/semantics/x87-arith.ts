@@ -2,34 +2,23 @@
 import type { Operand, RegisterOperand } from '../insn.js';
 import type { Definition, Definitions } from '../lift.js';
 import { x87 } from './sse-guard.js';
-import { act, readSigned, remember } from './x87-load.js';
+import { act, isAllowed, pop, readSigned, remember } from './x87-load.js';
 
-/** Operation numbers are those of the reg field of opcode D8: dst = dst op src, the reversed ones dst = src op dst. */
-const OPERATIONS = { add: 0, mul: 1, com: 2, comp: 3, sub: 4, subr: 5, div: 6, divr: 7 } as const;
+/** Numbers of the routine that all operations on integers share. */
+const OPERATIONS = { add: 0, mul: 1, sub: 4, subr: 5, div: 6, divr: 7 } as const;
 
 function stack(op: Operand): RegisterOperand {
   if (op.kind !== 'reg') throw new TypeError('x87 register expected');
   return op;
 }
 
-/** FADD and its kin: a memory operand works on ST(0). */
-const arithmetic = (operation: number): Definition =>
+/** FADD and its kin: dst = dst op src, the reversed ones dst = src op dst; a memory operand works on ST(0). */
+const arithmetic = (name: string, pops: 0 | 1): Definition =>
   x87((b, i) => {
     const [first, second] = i.operands;
-    const number = b.i32(operation);
-    if (first.kind === 'mem') {
-      act(b, first.size === 8 ? 'fpu_arith_f64' : 'fpu_arith_f32', number, b.read(first));
-    } else {
-      act(b, 'fpu_arith', number, b.registerNumber(stack(first)), b.registerNumber(stack(second)));
-    }
+    if (first.kind === 'mem') act(b, `fpu_${name}_f${first.size * 8}`, b.read(first));
+    else act(b, `fpu_${name}`, b.registerNumber(stack(first)), b.registerNumber(stack(second)), b.i32(pops));
     remember(b, first);
-  });
-
-const arithmeticPop = (operation: number): Definition =>
-  x87((b, i) => {
-    const [dst, src] = i.operands;
-    act(b, 'fpu_arith_pop', b.i32(operation), b.registerNumber(stack(dst)), b.registerNumber(stack(src)));
-    remember(b);
   });
 
 /** FIADD and its kin. */
@@ -41,23 +30,30 @@ const arithmeticInteger = (operation: number): Definition =>
   });
 
 const families: Definitions = Object.fromEntries(
-  Object.entries(OPERATIONS).flatMap(([name, number]) => {
-    const integer: [string, Definition] = [`fi${name}`, arithmeticInteger(number)];
-    if (name === 'com' || name === 'comp') return [integer];
-    return [[`f${name}`, arithmetic(number)], [`f${name}p`, arithmeticPop(number)], integer];
-  }),
+  Object.entries(OPERATIONS).flatMap(([name, number]) => [
+    [`f${name}`, arithmetic(name, 0)],
+    [`f${name}p`, arithmetic(name, 1)],
+    [`fi${name}`, arithmeticInteger(number)],
+  ]),
 );
 
 /** FCOM, FCOMP with memory or ST(i); FCOMPP with ST(1). */
-const compare = (operation: number, pops: number, quiet: 0 | 1): Definition =>
+const compare = (pops: number, quiet: 0 | 1): Definition =>
   x87((b, i) => {
     const src: Operand | undefined = i.operands[0];
-    if (src?.kind === 'mem') {
-      act(b, src.size === 8 ? 'fpu_arith_f64' : 'fpu_arith_f32', b.i32(operation), b.read(src));
-    } else {
+    if (src?.kind === 'mem') act(b, `fpu_fcom_f${src.size * 8}`, b.read(src), b.i32(pops));
+    else {
       const other = src === undefined ? b.i32(1) : b.registerNumber(stack(src));
       act(b, 'fpu_fcom', other, b.i32(pops), b.i32(quiet));
     }
+    remember(b, src);
+  });
+
+/** FICOM, FICOMP. */
+const compareInteger = (pops: number): Definition =>
+  x87((b, i) => {
+    const [src] = i.operands;
+    act(b, 'fpu_fcom_int', readSigned(b, src), b.i32(pops));
     remember(b, src);
   });
 
@@ -68,7 +64,7 @@ const compare = (operation: number, pops: number, quiet: 0 | 1): Definition =>
 const compareFlags = (pops: boolean, quiet: 0 | 1): Definition =>
   x87((b, i) => {
     const flags = b.call('x87_fcomi', 'i32', b.registerNumber(stack(i.operands[1])), b.i32(quiet));
-    if (pops) b.ifThen(b.call('x87_store_ok', 'i32'), () => act(b, 'fpu_pop'));
+    if (pops) b.ifThen(isAllowed(b), () => pop(b));
     remember(b);
     b.setFlags(flags);
   });
@@ -105,12 +101,14 @@ const simple = (routine: string, number: number): Definition =>
 
 export const definitions: Definitions = {
   ...families,
-  fcom: compare(OPERATIONS.com, 0, 0),
-  fcomp: compare(OPERATIONS.comp, 1, 0),
-  fcompp: compare(OPERATIONS.comp, 2, 0),
-  fucom: compare(OPERATIONS.com, 0, 1),
-  fucomp: compare(OPERATIONS.comp, 1, 1),
-  fucompp: compare(OPERATIONS.comp, 2, 1),
+  fcom: compare(0, 0),
+  ficom: compareInteger(0),
+  ficomp: compareInteger(1),
+  fcomp: compare(1, 0),
+  fcompp: compare(2, 0),
+  fucom: compare(0, 1),
+  fucomp: compare(1, 1),
+  fucompp: compare(2, 1),
   fcomi: compareFlags(false, 0),
   fcomip: compareFlags(true, 0),
   fucomi: compareFlags(false, 1),

@@ -10,9 +10,21 @@ import type { Definition, Definitions, Lift } from '../lift.js';
 import * as S from '../state.js';
 import { x87 } from './sse-guard.js';
 
+const PRECISION = 0x20;
+
 /** Calls a routine for what it does to the x87 state. */
 export function act(b: Lift, routine: string, ...args: Value[]): void {
   b.call(routine, 'i32', ...args);
+}
+
+/** No unmasked exception but precision keeps the instruction that just computed from writing. */
+export function isAllowed(b: Lift): Value {
+  return b.eqz(b.and(b.state(S.FPU_UNMASKED, 4), b.i32(~PRECISION)));
+}
+export function pop(b: Lift): void {
+  const top = b.state(S.FPU_TOP, 1);
+  b.setState(S.FPU_EMPTY, 1, b.or(b.state(S.FPU_EMPTY, 1), b.shl(b.i32(1), top)));
+  b.setState(S.FPU_TOP, 1, b.and(b.add(top, b.i32(1)), b.i32(7)));
 }
 
 /** Remembers where the last x87 instruction was, and its memory operand, for FNSTENV and FXSAVE. */
@@ -79,9 +91,9 @@ function probe(b: Lift, at: Value, size: AccessSize): void {
 
 /** Runs `store` if no unmasked exception forbids it, then pops. */
 function storeAllowed(b: Lift, op: Operand, pops: boolean, store: () => void): void {
-  b.ifThen(b.call('x87_store_ok', 'i32'), () => {
+  b.ifThen(isAllowed(b), () => {
     store();
-    if (pops) act(b, 'fpu_pop');
+    if (pops) pop(b);
   });
   remember(b, op);
 }
@@ -91,7 +103,7 @@ const floatStore = (pops: boolean): Definition =>
   x87((b, i) => {
     const [dst] = i.operands;
     if (dst.kind === 'reg') {
-      act(b, pops ? 'fpu_fstp_st' : 'fpu_fst_st', b.registerNumber(dst));
+      act(b, 'fpu_fst_st', b.registerNumber(dst), b.i32(pops ? 1 : 0));
       remember(b);
       return;
     }
