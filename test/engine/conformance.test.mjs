@@ -1,7 +1,7 @@
 // One suite for every engine: the same small guests, the same expectations. What this host's KVM cannot do is skipped by name.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CC, R10, R11, R15, RAX, RBX, RCX, RDI, RDX, RSI } from './code.mjs';
+import { CC, R10, R11, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI } from './code.mjs';
 import { kvm, lacks } from './engines.mjs';
 import * as G from './guest.mjs';
 
@@ -498,6 +498,32 @@ conforms('INVLPG drops all of a large page', [], (make, engine) => {
     guest.log().map(({ vector, cr2 }) => [vector, cr2]),
     places.map(([, base]) => [14, base + G.FREE]),
   );
+});
+
+conforms('long mode: a table read in loops, whose mapping changes between them', [], (make) => {
+  const ROUNDS = 300;
+  const ENTRIES = 8;
+  const guest = make('long0', (code) => {
+    code.mov(RBX, BigInt(G.PAGE_TABLE + 8 * (G.FREE >> 12)));
+    code.mov(RSI, BigInt(G.FREE)).mov(RBP, BigInt(ROUNDS)).b('4531c0'); // xor r8d, r8d
+    code.label('round').mov(RCX, BigInt(ENTRIES));
+    // movzx edx, cl; mov rax, [rsi + rdx * 8]; add r8, rax; dec ecx; jnz
+    code.label('entry').b('0fb6d1 488b04d6 4901c0 ffc9').jcc(CC.nz, 'entry');
+    // xor dword [rbx], 0x1000; invlpg [rsi]; dec ebp; jnz
+    code.b('813300100000 0f013e ffcd').jcc(CC.nz, 'round');
+    code.mov(RBX, BigInt(G.RESULTS)).b('4c8903').b(HLT); // mov [rbx], r8
+  });
+  let sum = 0n;
+  for (let n = 1; n <= ENTRIES; n++) {
+    const values = [0x1234567n * BigInt(n), 0x7654321n + BigInt(n)];
+    for (const [page, value] of values.entries()) {
+      guest.view.setBigUint64((G.FREE ^ (page * 0x1000)) + 8 * n, value, true);
+      sum += (value * BigInt(ROUNDS)) / 2n;
+    }
+  }
+  for (let n = 0; n < 1000; n++) if (guest.run().kind === 'hlt') break;
+  assert.deepEqual(guest.log(), []);
+  assert.equal(guest.result(0), sum);
 });
 
 conforms('port I/O of ring 3 by the permission map', [], (make) => {

@@ -267,7 +267,15 @@ export abstract class Lowering {
     const host = e.allocate('i32');
     const delta = e.allocate('i64');
     this.value(address);
-    e.tee(at);
+    e.set(at);
+    const l = { address: at, shift: 0, delta, host, behind: 0 };
+    this.findPage(l, write);
+    return l;
+  }
+  /** Sets what an address, in its local, is found by. */
+  protected findPage({ address, delta, host }: Lookup, write: boolean): void {
+    const e = this.emit;
+    e.get(address);
     e.i64Small(8);
     e.op('i64.shr_u');
     e.op('i32.wrap_i64');
@@ -275,7 +283,7 @@ export abstract class Lowering {
     e.op('i32.and');
     this.viewBase(write);
     e.set(host);
-    e.get(at);
+    e.get(address);
     e.get(host);
     e.load('i64', 8, this.viewOffset(write));
     e.op('i64.sub');
@@ -283,7 +291,6 @@ export abstract class Lowering {
     e.get(host);
     e.load('i32', 4, this.viewOffset(write) + 8);
     e.set(host);
-    return { address: at, shift: 0, delta, host, behind: 0 };
   }
   protected pushHost({ delta, host }: Lookup): void {
     const e = this.emit;

@@ -15,6 +15,7 @@ import type { Statement, Value } from '../../ir/value.js';
 import { analyse, type FlowGraph, type FlowStructure } from './control-flow.js';
 import type { Region, RegionBlock } from './region-former.js';
 import { addLoop, gatesBefore, type LoopBodies } from './region-gates.js';
+import { type PagedLoops, pagedLoops } from './region-pages.js';
 import { type LiftedBlock, type LiftedInsn, registersOf } from './region-registers.js';
 
 export type FlowNode =
@@ -45,6 +46,7 @@ export interface RegionFlow {
   readonly landingAt: ReadonlyMap<number, number>;
   /** By node: the outermost loop it belongs to. */
   readonly loops: readonly (RegisterLoop | undefined)[];
+  readonly paged: PagedLoops;
   /** By node: the status flags are written before anything can see them. */
   readonly flagsAreDead: readonly boolean[];
 }
@@ -149,24 +151,29 @@ function build(
   // What a gate leads elsewhere came by a landing, with the flags in memory.
   for (const [n, node] of nodes.entries())
     if (node.kind === 'gate') flagsAreDead[n] = flagsAreDead[node.header] as boolean;
+  const bodies = loopBodies(nodes, successors, structure, first === 1);
   return {
     nodes,
     successors,
     structure,
     nodeAt,
     landingAt: new Map(landings.map((block, n) => [placeOf(block), n])),
-    loops: loopsOf(nodes, successors, structure, first === 1),
+    loops: registerLoops(nodes, bodies),
+    paged: pagedLoops(
+      nodes.map((node) => (node.kind === 'block' ? node.lifted : undefined)),
+      bodies,
+    ),
     flagsAreDead,
   };
 }
 
-/** The outermost loop of each node; what goes round through the dispatch node is none. */
-function loopsOf(
+/** Nodes of each loop, the header first; what goes round through the dispatch node is none. */
+function loopBodies(
   nodes: readonly FlowNode[],
   successors: readonly (readonly number[])[],
   { order }: FlowStructure,
   hasDispatch: boolean,
-): (RegisterLoop | undefined)[] {
+): Set<number>[] {
   const predecessors: number[][] = nodes.map(() => []);
   for (let from = 0; from < successors.length; from++)
     for (const to of successors[from] as readonly number[]) (predecessors[to] as number[]).push(from);
@@ -184,6 +191,11 @@ function loopsOf(
       bodies.push(body);
     }
   }
+  return bodies;
+}
+
+/** The outermost loop of each node. */
+function registerLoops(nodes: readonly FlowNode[], bodies: readonly Set<number>[]): (RegisterLoop | undefined)[] {
   const loops = new Array<RegisterLoop | undefined>(nodes.length).fill(undefined);
   for (const body of joined(bodies)) {
     let used = 0;

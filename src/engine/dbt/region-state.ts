@@ -99,6 +99,7 @@ export abstract class RegionState extends RegionFlags {
       this.setRip(this.insn.offset);
       super.compute(v);
       this.forgetMemory();
+      this.forgetPages();
       return;
     }
     super.compute(v);

@@ -54,6 +54,7 @@ export class RegionLowering extends RegionResume {
     this.flow = flow;
     this.handlerType = handlerType;
     this.next = this.emit.allocate('i32');
+    this.reservePages(flow.paged.accesses);
   }
 
   lower(): FunctionBody {
@@ -263,6 +264,9 @@ export class RegionLowering extends RegionResume {
     const { caller, site } = this.region.frames[frame] as Frame;
     this.pushCallersOf(caller);
     this.pushReturn(site);
+  }
+  protected override get isPagedLoop(): boolean {
+    return this.flow.paged.isPaged[this.node] ?? false;
   }
   private isBack(from: number, to: number): boolean {
     const { order } = this.flow.structure;
