@@ -4,7 +4,7 @@ import type { CodeSize } from '../../x86/insn.js';
 import * as S from '../../x86/state.js';
 import { codeSizeOf } from './block-key.js';
 import { KEEPS } from './flag-knowledge.js';
-import { HANDLER_CLOSE, HANDLER_HEADER, HANDLER_STUB, type Interpreter } from './interpreter.js';
+import { HANDLER_CLOSE, HANDLER_HEADER, type Interpreter } from './interpreter.js';
 import * as R from './record.js';
 import { RecordWriter } from './record-writer.js';
 
@@ -67,7 +67,7 @@ export class BlockDecoder {
     if (!this.interpreter.jumpsIndirectly(lastHandler)) this.writer.writeClose(at, HANDLER_CLOSE, offset);
     const isStub = most > 1 && crossed === 0 && this.interpreter.isStub(firstHandler, lastHandler, count);
     this.writeHeader(header, first, offset - first, count, page, key, crossed);
-    if (isStub) this.i32[(header + R.HANDLER) >> 2] = HANDLER_STUB;
+    if (isStub) this.i32[(header + R.HANDLER) >> 2] = R.HANDLER_STUB;
     this.interpreter.flush();
     return sizeOf(count);
   }

@@ -50,7 +50,8 @@ export class BlockRecords {
     const page = (this.word(header + R.HEADER_PAGE) >>> 0) - S.RAM;
     if (page < 0 || page % PAGE !== 0 || page + PAGE > this.i32.byteLength - S.RAM) return undefined;
     if (this.word(header + R.HEADER_SECOND_PAGE) !== 0) return undefined;
-    const isHot = this.word(header + R.HANDLER) >= R.FIRST_REGION || this.word(header + R.HEADER_DEFERRED) !== 0;
+    // Entries of regions and stubs are not counted.
+    const isHot = this.word(header + R.HANDLER) >= R.HANDLER_STUB || this.word(header + R.HEADER_DEFERRED) !== 0;
     return {
       header,
       gpa: page + (this.u16[(header + R.OFFSET) >> 1] as number),

@@ -17,7 +17,7 @@ import { detailOf, FLOATING_MODES, liftForm, modesOf } from './handler-forms.js'
 import { type HandlerBody, handlerFunction, handlerLoop } from './handler-loop.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports } from './imports.js';
 import type { FunctionIndex } from './lower.js';
-import { FIRST_REGION } from './record.js';
+import { FIRST_REGION, HANDLER_STUB } from './record.js';
 
 /** Table entries: handlers that are no instruction first, forms next, regions from REGIONS on. */
 export const HANDLER_INVALID = 0;
@@ -25,8 +25,6 @@ export const HANDLER_HEADER = 1;
 export const HANDLER_CLOSE = 2;
 export const HANDLER_LOOKUP = 3;
 const FIRST_FORM = 4;
-/** Behind all forms. */
-export const HANDLER_STUB = FIRST_REGION - 1;
 /** Room for regions grows: every module that imports the table costs as much time and memory as the table is long. */
 const INITIAL_TABLE_SIZE = FIRST_REGION + 1024;
 export const MAX_TABLE_SIZE = 32768;

@@ -16,8 +16,9 @@
  * 16 host address of its page, 20 block key, 24 host address of the second page where its only instruction crosses (0: none),
  * 28 number of the region's entry (where the handler is a region), 32, 36, 40 the block cache's lists, 44 told to wait.
  */
-/** Handlers from here on are regions. */
+/** Handlers from here on are regions; the one before them goes through stubs of procedure linkage tables. */
 export const FIRST_REGION = 4096;
+export const HANDLER_STUB = FIRST_REGION - 1;
 
 export const RECORD_SIZE = 48;
 export const CLOSE_SIZE = 16;
