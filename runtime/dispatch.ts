@@ -100,7 +100,7 @@ function cached(linear: u64, key: i32): usize {
   return 0;
 }
 
-/** `lookup` where nearly all of them end: 64-bit code, the newer entry of the jump cache, a page in the TLB. */
+/** `lookup` where nearly all of them end: RIP is a linear address, the newer entry of the jump cache, a page in the TLB. */
 // @ts-ignore: decorator
 @inline function lookupQuick(slot: usize, key: i32): usize {
   const rip = load<u64>(CPU_BASE + RIP);
@@ -132,7 +132,7 @@ export function lookup(slot: usize): usize {
   if (load<i32>(CPU_BASE + STEP) != 0) return stop(STATUS_STEPPED);
   store<u64>(CPU_BASE + COUNT_LOOKUP, load<u64>(CPU_BASE + COUNT_LOOKUP) + 1);
   const key = load<i32>(CPU_BASE + BLOCK_KEY);
-  if ((key & (KEY_CODE64 | KEY_TRACED)) == KEY_CODE64) {
+  if ((key & KEY_TRACED) == 0 && (key & (KEY_CODE64 | KEY_FLAT)) != 0) {
     const header = lookupQuick(slot, key);
     if (header != 0) return header;
   }

@@ -7,14 +7,6 @@ import { NM, raise } from '../system/raise';
 import * as x87 from '../x87/index';
 
 // ---- instructions without an answer ----
-export function fpu_fld_f32(bits: u32): i32 {
-  x87.x87_fld_f32(bits);
-  return 0;
-}
-export function fpu_fld_f64(bits: u64): i32 {
-  x87.x87_fld_f64(bits);
-  return 0;
-}
 export function fpu_fld_f80(mantissa: u64, head: i32): i32 {
   x87.x87_fld_f80(mantissa, head);
   return 0;
@@ -23,24 +15,12 @@ export function fpu_fild(value: i64): i32 {
   x87.x87_fild(value);
   return 0;
 }
-export function fpu_fld_st(i: i32): i32 {
-  x87.x87_fld_st(i);
-  return 0;
-}
 export function fpu_fld_const(k: i32): i32 {
   x87.x87_fld_const(k);
   return 0;
 }
 export function fpu_fbld(low: u64, high: i32): i32 {
   x87.x87_fbld(low, high);
-  return 0;
-}
-export function fpu_fxch(i: i32): i32 {
-  x87.x87_fxch(i);
-  return 0;
-}
-export function fpu_fst_st(i: i32, pops: i32): i32 {
-  x87.x87_fst_st(i, pops);
   return 0;
 }
 export function fpu_fcom(i: i32, pops: i32, quiet: i32): i32 {

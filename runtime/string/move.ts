@@ -51,6 +51,11 @@ function copy(to: usize, from: usize, count: i32): void {
     return;
   }
   // `to` and `from` are the highest elements: the ranges reach down.
+  const down = bytes - size;
+  if (to >= from || from >= to + bytes) {
+    memory.copy(to - down, from - down, bytes);
+    return;
+  }
   for (let i: usize = 0; i < bytes; i += size) writeElement(to - i, readElement(from - i, size), size);
 }
 

@@ -41,12 +41,14 @@ function pushLoaded(denormal: bool): void {
   raise(DE);
 }
 
-export function x87_fld_f32(bits: u32): void {
+export function fpu_fld_f32(bits: u32): i32 {
   if (!quickLoadSingle(bits)) pushLoaded(setFromSingle(bits));
+  return 0;
 }
 
-export function x87_fld_f64(bits: u64): void {
+export function fpu_fld_f64(bits: u64): i32 {
   if (!quickLoadDouble(bits)) pushLoaded(setFromDouble(bits));
+  return 0;
 }
 
 /** Any 80 bits, without looking at them. */
@@ -62,8 +64,11 @@ export function x87_fild(value: i64): void {
   pushNumber();
 }
 
-export function x87_fld_st(i: i32): void {
-  if (quickLoadRegister(i)) return;
+export function fpu_fld_st(i: i32): i32 {
+  if (!quickLoadRegister(i)) loadRegister(i);
+  return 0;
+}
+function loadRegister(i: i32): void {
   begin();
   if (isEmpty(i)) {
     // Underflow comes before overflow.
@@ -124,9 +129,12 @@ export function x87_fbld(low: u64, high: i32): void {
   pushNumber();
 }
 
+export function fpu_fxch(i: i32): i32 {
+  if (!quickExchange(i)) exchange(i);
+  return 0;
+}
 /** An empty register of the pair counts as the indefinite, when invalid operations are masked. */
-export function x87_fxch(i: i32): void {
-  if (quickExchange(i)) return;
+function exchange(i: i32): void {
   begin();
   if (isEmpty(0) || isEmpty(i)) {
     raise(IE | SF);
@@ -156,13 +164,14 @@ export function x87_fdecstp(): void {
 }
 
 /** FST, FSTP ST(i): copies ST(0); popped unless an unmasked exception stopped it. */
-export function x87_fst_st(i: i32, pops: i32): void {
-  if (quickCopy(i, pops != 0)) return;
+export function fpu_fst_st(i: i32, pops: i32): i32 {
+  if (quickCopy(i, pops != 0)) return 0;
   begin();
   if (isEmpty(0)) underflowStack();
   else setNumber(mantissaOf(0), headOf(0));
   writeNumber(i);
   if (pops != 0 && !isStopped()) pop();
+  return 0;
 }
 
 /** After a store that went through. */

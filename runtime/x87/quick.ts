@@ -26,7 +26,7 @@ const DOUBLE_SHIFT: u32 = 15360;
 const SINGLE_SHIFT: u32 = 16256;
 
 @inline
-function topNumber(): u32 {
+export function topNumber(): u32 {
   return load<u8>(CPU_BASE + FPU_TOP);
 }
 @inline
@@ -35,7 +35,7 @@ function emptyBits(): u32 {
 }
 /** Where physical register `n` (modulo 8) lives. */
 @inline
-function slot(n: u32): usize {
+export function slot(n: u32): usize {
   return CPU_BASE + FPR + ((n & 7) << 4);
 }
 @inline
@@ -71,15 +71,16 @@ function isUsualMode(mode: u32): bool {
 function finish(at: usize, mode: u32, sign: u32, exponent: u32, hi: u64, lo: u64): void {
   let inexact: bool;
   let up: bool;
+  // More than half of the last place, or half of it and the last place odd.
   if (mode == NEAREST_64) {
     inexact = lo != 0;
-    up = ((lo >> 63) & u64(lo << 1 != 0 || (hi & 1) != 0)) != 0;
+    up = lo > TOP_BIT - (hi & 1);
     hi += u64(up);
   } else {
     const rest = hi & BELOW_53;
     hi -= rest;
     inexact = (rest | lo) != 0;
-    up = rest > 0x400 || (rest == 0x400 && (lo != 0 || (hi & (BELOW_53 + 1)) != 0));
+    up = ((rest << 1) | u64(lo != 0)) > 0x800 - ((hi >> 11) & 1);
     hi += u64(up) * (BELOW_53 + 1);
   }
   const carried = u32(hi == 0);
@@ -168,7 +169,8 @@ export function quickRegisters(operation: i32, dst: i32, src: i32, pops: bool): 
   const top = topNumber();
   const to = slot(top + dst);
   const from = slot(top + src);
-  if (isEmptyAt(top + dst) || isEmptyAt(top + src)) return false;
+  const empty = emptyBits();
+  if ((((empty >> ((top + dst) & 7)) | (empty >> ((top + src) & 7))) & 1) != 0) return false;
   if (!operate(operation, to, load<u64>(to), load<u16>(to + 8), load<u64>(from), load<u16>(from + 8))) return false;
   if (pops) popFrom(top);
   return true;
@@ -244,7 +246,8 @@ export function quickLoadRegister(i: i32): bool {
 @inline
 export function quickExchange(i: i32): bool {
   const top = topNumber();
-  if (isEmptyAt(top) || isEmptyAt(top + i)) return false;
+  const empty = emptyBits();
+  if ((((empty >> top) | (empty >> ((top + i) & 7))) & 1) != 0) return false;
   const first = slot(top);
   const second = slot(top + i);
   const m = load<u64>(first);
@@ -267,26 +270,20 @@ export function quickCopy(i: i32, pops: bool): bool {
   return true;
 }
 
-/** Whether ST(0) is a normal double, or one once it is rounded, and exceptions are masked; `quickDoubleValue` is that one. */
+/** Whether ST(0) is a normal double, or one once it is rounded, and exceptions are masked. */
 @inline
-export function isQuickStore(): bool {
-  const top = topNumber();
-  const exponent = load<u16>(slot(top) + 8) & EXPONENT;
+export function isQuickStore(top: u32, m: u64, h: u32): bool {
   return (
-    (controlWord() & ROUNDING) == NEAREST &&
-    !isEmptyAt(top) &&
-    <i64>load<u64>(slot(top)) < 0 &&
-    exponent - DOUBLE_SHIFT - 1 < 0x7fd
+    (controlWord() & ROUNDING) == NEAREST && !isEmptyAt(top) && <i64>m < 0 && (h & EXPONENT) - DOUBLE_SHIFT - 1 < 0x7fd
   );
 }
+/** That number rounded to a double. */
 @inline
-export function quickDoubleValue(): u64 {
-  const at = slot(topNumber());
-  const m = load<u64>(at);
-  const h = load<u16>(at + 8);
-  const rest = m & BELOW_53;
-  const up = u64(rest > 0x400 || (rest == 0x400 && (m & (BELOW_53 + 1)) != 0));
-  setStatusBits((statusBits() & ~C1) | (u32(rest != 0) * PE) | (<u32>up * C1));
+export function roundedDouble(m: u64, h: u32): u64 {
+  const rest = <u32>m & 0x7ff;
+  // More than half of the last place, or half of it and the last place odd.
+  const up = (rest + (<u32>(m >> 11) & 1) + 0x3ff) >> 11;
+  setStatusBits((statusBits() & ~C1) | (u32(rest != 0) * PE) | (up * C1));
   // A carry goes into the exponent.
   const magnitude = ((<u64>((h & EXPONENT) - DOUBLE_SHIFT)) << 52) + ((m << 1) >> 12) + up;
   return magnitude | ((<u64>(h & SIGN)) << 48);

@@ -30,7 +30,7 @@ function unmasked(): u32 {
   return load<u32>(CPU_BASE + FPU_UNMASKED);
 }
 @inline
-function setUnmasked(flags: u32): void {
+export function setUnmasked(flags: u32): void {
   store<u32>(CPU_BASE + FPU_UNMASKED, flags);
 }
 

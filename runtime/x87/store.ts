@@ -24,7 +24,7 @@ import {
   UNSUPPORTED,
   ZERO,
 } from './number';
-import { isQuickStore, quickDoubleValue } from './quick';
+import { isQuickStore, roundedDouble, slot, topNumber } from './quick';
 import {
   begin,
   C1,
@@ -41,6 +41,7 @@ import {
   raise,
   roundingMode,
   SF,
+  setUnmasked,
   UE,
 } from './state';
 
@@ -112,9 +113,12 @@ export function x87_fst_f32(): u32 {
 }
 
 export function x87_fst_f64(): u64 {
-  if (isQuickStore()) {
-    begin();
-    return quickDoubleValue();
+  const top = topNumber();
+  const m = load<u64>(slot(top));
+  const h = load<u16>(slot(top) + 8);
+  if (isQuickStore(top, m, h)) {
+    setUnmasked(0);
+    return roundedDouble(m, h);
   }
   return storeSmall(53, 1023);
 }

@@ -6,6 +6,9 @@ import type { Emitter } from '../../wasm/emitter.js';
 import * as S from '../../x86/state.js';
 import * as R from './record.js';
 
+/** RIP is a linear address: links between pages need to know no segment. */
+export const isLinked = (key: number): boolean => (key & (S.KEY_CODE64 | S.KEY_FLAT)) !== 0;
+
 /** Bits of a link, for `lookup`: it is good between pages; it holds the RIP that it is good for. */
 export const FAR = 1;
 export const INDIRECT = 2;

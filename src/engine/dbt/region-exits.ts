@@ -16,7 +16,7 @@
  */
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
-import { FAR, pushInterrupted } from './page-links.js';
+import { FAR, isLinked, pushInterrupted } from './page-links.js';
 import { RegionState } from './region-state.js';
 import { type WayByPrivilege, wayOf } from './region-ways.js';
 import { pushReturn } from './return-ring.js';
@@ -185,7 +185,8 @@ export abstract class RegionExits extends RegionState {
     const e = this.emit;
     const isNear = offset >= 0 && offset < 4096;
     this.storeAll();
-    if (isNear && (size === 8 || (size === 4 && (this.key & S.KEY_CODE32) !== 0))) {
+    const isWhole = size === 8 || (size === 4 && (this.key & S.KEY_CODE32) !== 0);
+    if (isNear && isWhole) {
       e.i32(this.slot('near', offset));
       e.set(this.link);
       e.i32(offset);
@@ -195,7 +196,7 @@ export abstract class RegionExits extends RegionState {
     }
     this.ripAt(offset, size);
     e.set(this.rip);
-    if (isNear || (this.key & S.KEY_CODE64) === 0) {
+    if (!isWhole || !isLinked(this.key)) {
       this.findRip();
       return;
     }
@@ -212,7 +213,7 @@ export abstract class RegionExits extends RegionState {
   /** Goes to the RIP in its local, by the link of this jump if it went there last time, too. */
   protected leaveToRip(): void {
     this.storeAll();
-    if ((this.key & S.KEY_CODE64) === 0) {
+    if (!isLinked(this.key)) {
       this.findRip();
       return;
     }
@@ -276,7 +277,7 @@ export abstract class RegionExits extends RegionState {
   // ---- the ring of return addresses ----
   /** Notes where the call of this instruction will return to, or one that returns to another offset. */
   protected pushReturn(site = this.insn.next): void {
-    if ((this.key & S.KEY_CODE64) === 0) return;
+    if (!isLinked(this.key)) return;
     const link = this.slot('far', site) | FAR;
     pushReturn(
       this.emit,

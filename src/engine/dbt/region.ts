@@ -12,6 +12,7 @@ import type { FunctionBody } from '../../wasm/module.js';
 import { GPR_INDEX } from '../../x86/lift.js';
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
+import { isLinked } from './page-links.js';
 import * as R from './record.js';
 import { isSamePage, type LinkSlot } from './region-exits.js';
 import type { FlowNode, RegionFlow } from './region-flow.js';
@@ -397,7 +398,7 @@ export class RegionLowering extends RegionResume {
     else if (s.transfer === 'return') this.returnInside();
     else this.pushCallers();
     if (s.transfer === 'call') this.pushReturn();
-    if (s.transfer === 'return' && (this.key & S.KEY_CODE64) !== 0) {
+    if (s.transfer === 'return' && isLinked(this.key)) {
       this.leaveToCaller();
       return;
     }
