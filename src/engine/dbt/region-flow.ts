@@ -14,7 +14,7 @@
 import type { Statement, Value } from '../../ir/value.js';
 import { analyse, type FlowGraph, type FlowStructure } from './control-flow.js';
 import type { Region, RegionBlock } from './region-former.js';
-import { addLoop, gatesBefore, type LoopBodies } from './region-gates.js';
+import { addLoop, gatesBefore, type LoopBodies, sourcesOf } from './region-gates.js';
 import { type PagedLoops, pagedLoops } from './region-pages.js';
 import { type LiftedBlock, type LiftedInsn, registersOf } from './region-registers.js';
 
@@ -74,7 +74,10 @@ export function flowOf(region: Region, lifted: readonly LiftedBlock[]): RegionFl
       const from = Math.floor(edge / count) - 1;
       return { from, to: headerOf(graph.nodes, edge % count) - 1 };
     });
-    if (mayHaveGates && edges.filter(({ from, to }) => addLoop(bodies, direct, from, to)).length > 0) continue;
+    if (mayHaveGates) {
+      const sources = sourcesOf(direct);
+      if (edges.filter(({ from, to }) => addLoop(bodies, direct, sources, from, to)).length > 0) continue;
+    }
     // Other jumps into the middle of a loop: through the dispatch node.
     for (const { from, to } of edges) {
       dispatched.add(to);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { flowOf } from './region-flow.js';
 import type { Region } from './region-former.js';
-import { addLoop, gatesBefore, type LoopBodies } from './region-gates.js';
+import { addLoop, gatesBefore, type LoopBodies, sourcesOf } from './region-gates.js';
 import type { LiftedBlock } from './region-registers.js';
 
 /** A region whose blocks' places are their numbers. */
@@ -49,17 +49,18 @@ test('loops that blocks jump into the middle of have no gate', () => {
   const found = flow([[1, 2], [2], [1]], [0, 1]);
   assert.ok(found.nodes.every(({ kind }) => kind !== 'gate'));
   assert.equal(found.structure.dropped.size, 0);
+  const jumps = [[1, 2], [2], [1]];
   const bodies: LoopBodies = new Map();
-  assert.equal(addLoop(bodies, [[1, 2], [2], [1]], 2, 1), false);
+  assert.equal(addLoop(bodies, jumps, sourcesOf(jumps), 2, 1), false);
   assert.equal(bodies.size, 0);
 });
 
 test('gates stand from the outermost to the innermost', () => {
   const jumps = [[1], [2], [3], [2, 4], [1]];
   const bodies: LoopBodies = new Map();
-  assert.ok(addLoop(bodies, jumps, 3, 2));
-  assert.ok(addLoop(bodies, jumps, 4, 1));
-  assert.equal(addLoop(bodies, jumps, 4, 1), false);
+  assert.ok(addLoop(bodies, jumps, sourcesOf(jumps), 3, 2));
+  assert.ok(addLoop(bodies, jumps, sourcesOf(jumps), 4, 1));
+  assert.equal(addLoop(bodies, jumps, sourcesOf(jumps), 4, 1), false);
   assert.deepEqual(gatesBefore(bodies, 3), [1, 2]);
   assert.deepEqual(gatesBefore(bodies, 2), [1]);
   assert.deepEqual(gatesBefore(bodies, 1), []);

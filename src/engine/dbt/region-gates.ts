@@ -17,14 +17,14 @@ export type LoopBodies = Map<number, Set<number>>;
 type Jumps = readonly (readonly number[])[];
 
 /**
- * Notes the loop that a jump from `from` back to `header` makes, if all jumps into it go to its header. False: nothing new is
- * known.
+ * Notes the loop that a jump from `from` back to `header` makes, if all jumps into it go to its header. `sources`: of all jumps.
+ * False: nothing new is known.
  */
-export function addLoop(bodies: LoopBodies, jumps: Jumps, from: number, header: number): boolean {
+export function addLoop(bodies: LoopBodies, jumps: Jumps, sources: Jumps, from: number, header: number): boolean {
   if (from < 0 || from >= jumps.length) return false;
   const known = bodies.get(header);
   if (known?.has(from) === true) return false;
-  const body = leadingTo(from, header, jumps);
+  const body = leadingTo(from, header, sources);
   if (reachedWithin(body, header, jumps) < body.size) return false;
   for (const block of known ?? []) body.add(block);
   bodies.set(header, body);
@@ -32,15 +32,19 @@ export function addLoop(bodies: LoopBodies, jumps: Jumps, from: number, header: 
 }
 
 /** What leads to `from` without passing `header`, and both of them. */
-function leadingTo(from: number, header: number, jumps: Jumps): Set<number> {
+function leadingTo(from: number, header: number, sources: Jumps): Set<number> {
   const body = new Set([header, from]);
-  for (let size = 0; size < body.size; ) {
-    size = body.size;
-    for (let block = 0; block < jumps.length; block++)
-      if (!body.has(block) && (jumps[block] as readonly number[]).some((to) => to !== header && body.has(to)))
-        body.add(block);
-  }
+  for (const block of body)
+    if (block !== header) for (const source of sources[block] as readonly number[]) body.add(source);
   return body;
+}
+
+/** Where jumps to each block come from. */
+export function sourcesOf(jumps: Jumps): number[][] {
+  const sources: number[][] = jumps.map(() => []);
+  for (let from = 0; from < jumps.length; from++)
+    for (const to of jumps[from] as readonly number[]) (sources[to] as number[]).push(from);
+  return sources;
 }
 
 /** How much of a loop its header leads to. */
