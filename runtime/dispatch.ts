@@ -41,7 +41,7 @@ import {
   TLB_FLAG_GLOBAL,
 } from '../src/x86/state';
 import { fetchHost } from './mmu/access';
-import { fetchView, linkedMark, slotOf } from './mmu/tlb';
+import { fetchView, markLinked, slotOf } from './mmu/tlb';
 import { deliverException } from './system/exception';
 
 const IF: u64 = 0x200;
@@ -62,7 +62,7 @@ function stop(status: i32): usize {
 function linkPages(link: usize, header: usize, linear: u64, fetchEntry: usize, key: i32): void {
   const user = (key & KEY_CPL_MASK) == KEY_CPL_MASK;
   if (!user && (load<u32>(fetchEntry + 12) & TLB_FLAG_GLOBAL) == 0) store<u32>(CPU_BASE + LINKED_NOT_GLOBAL, 1);
-  store<u8>(linkedMark(linear), 1);
+  markLinked(linear, user);
   store<u32>(link, <u32>header);
   store<u32>(link + 4, load<u32>(CPU_BASE + (user ? LINK_GENERATION_USER : LINK_GENERATION_SUPERVISOR)));
 }

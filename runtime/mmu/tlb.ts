@@ -14,6 +14,7 @@ import {
   LARGE_MAP_ENTRIES,
   LINK_GENERATION_SUPERVISOR,
   LINK_GENERATION_USER,
+  LINKED_ASTRAY,
   LINKED_MAP,
   LINKED_MAP_SIZE,
   LINKED_NOT_GLOBAL,
@@ -173,8 +174,14 @@ function isHuge(gva: u64): bool {
 }
 
 // @ts-ignore: decorator
-@inline export function linkedMark(gva: u64): usize {
-  return LINKED_MAP + (<usize>(gva >> 12) & (LINKED_MAP_SIZE - 1));
+@inline function linkedMark(gva: u64, user: bool): usize {
+  return LINKED_MAP + (user ? LINKED_MAP_SIZE / 2 : 0) + (<usize>(gva >> 12) & (LINKED_MAP_SIZE / 2 - 1));
+}
+/** A link of this privilege level leads to a page now. */
+// @ts-ignore: decorator
+@inline export function markLinked(gva: u64, user: bool): void {
+  store<u8>(linkedMark(gva, user), 1);
+  if (user == <bool>(gva >> 63)) store<u32>(LINKED_ASTRAY, 1);
 }
 
 // No generation is 0: that is what links hold that lead nowhere yet.
@@ -182,15 +189,21 @@ function staleLinks(offset: usize): void {
   const next = load<u32>(CPU_BASE + offset) + 1;
   store<u32>(CPU_BASE + offset, next == 0 ? 1 : next);
 }
-// Links into the half of the address space that `gva` lies in: user or supervisor code.
-function linksStale(gva: u64): void {
-  staleLinks(gva >> 63 ? LINK_GENERATION_SUPERVISOR : LINK_GENERATION_USER);
-  memory.fill(LINKED_MAP + upperHalf(gva, LINKED_MAP_SIZE / 2), 0, LINKED_MAP_SIZE / 2);
+function linksStale(user: bool): void {
+  staleLinks(user ? LINK_GENERATION_USER : LINK_GENERATION_SUPERVISOR);
+  memory.fill(linkedMark(0, user), 0, LINKED_MAP_SIZE / 2);
+}
+// Those that lead anywhere into a large page: which, is not known.
+function linksIntoLargeStale(gva: u64): void {
+  const upper = <bool>(gva >> 63);
+  linksStale(!upper);
+  if (load<u32>(LINKED_ASTRAY) != 0) linksStale(upper);
 }
 function allLinksStale(): void {
   staleLinks(LINK_GENERATION_SUPERVISOR);
   staleLinks(LINK_GENERATION_USER);
   store<u32>(CPU_BASE + LINKED_NOT_GLOBAL, 0);
+  store<u32>(LINKED_ASTRAY, 0);
   memory.fill(LINKED_MAP, 0, LINKED_MAP_SIZE);
 }
 
@@ -245,13 +258,14 @@ export function flushPage(gva: u64): void {
     return;
   }
   forgetVictims();
-  if (load<u8>(linkedMark(gva)) != 0) linksStale(gva);
+  if (load<u8>(linkedMark(gva, false)) != 0) linksStale(false);
+  if (load<u8>(linkedMark(gva, true)) != 0) linksStale(true);
   const shift = largeShift();
   const region = gva >> shift;
   const large = largeEntry(region, gva);
   const known = load<u32>(large);
   if (known != 0 && (known == LARGE_MANY || known == largeNumber(region))) {
-    linksStale(gva);
+    linksIntoLargeStale(gva);
     dropRegion(region, shift);
     if (known != LARGE_MANY) store<u32>(large, 0);
     return;

@@ -290,7 +290,7 @@ export const HUGE_CAPACITY = 15;
 
 /**
  * One byte per hash of pages that a link between pages leads into: dropping such a page's mapping makes links stale.
- * Addresses of the lower half first, then as many of the upper.
+ * Links of supervisor code first, then as many of user code.
  */
 export const LINKED_MAP = 0xa5000;
 export const LINKED_MAP_SIZE = 8192;
@@ -309,6 +309,8 @@ export const VICTIM_FREE = 1;
 export const VICTIM_NEXT = 0xac400;
 /** u32, nonzero: some entry is not free. */
 export const VICTIMS_USED = 0xac420;
+/** u32, nonzero: a link of supervisor code leads into the lower half of the address space, or one of user code into the upper. */
+export const LINKED_ASTRAY = 0xac424;
 
 export const RUNTIME_DATA = 0x100000;
 
