@@ -80,21 +80,28 @@ let handlerEntered: boolean = false;
 export function noteHandlerEntry(): void {
   handlerEntered = true;
 }
+/** IRET has loaded RF, which is for the next instruction. */
+let resumed: boolean = false;
+export function noteResume(): void {
+  resumed = true;
+}
 /** Before an instruction that is traced. */
 export function forgetHandlerEntry(): void {
   handlerEntered = false;
+  resumed = false;
 }
 
 /**
  * After an instruction that ran with TF set (`wasTrapped`: TF before it began) or under a breakpoint key has retired and
- * RIP is the next: STATUS_FAULT with #DB recorded, or 0. Clears RF.
+ * RIP is the next: STATUS_FAULT with #DB recorded, or 0. Clears RF, but for IRET's. SDM Vol. 3B, "Instruction-Breakpoint Exception
+ * Condition".
  */
 export function debugTrap(wasTrapped: i32): i32 {
   // INT n, INT3, INTO and INT1 clear TF before it would trap. SDM Vol. 3B, "Single-Step Exception Condition".
   if (handlerEntered) wasTrapped = 0;
   const pending = load<u32>(CPU_BASE + PENDING_DEBUG);
   store<u32>(CPU_BASE + PENDING_DEBUG, 0);
-  setSystemFlags(systemFlags() & ~FLAG_RF);
+  if (!resumed) setSystemFlags(systemFlags() & ~FLAG_RF);
   const conditions = pending | (wasTrapped != 0 ? DR6_BS : 0);
   return conditions != 0 ? raiseDebug(conditions) : 0;
 }

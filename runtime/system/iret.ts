@@ -71,6 +71,7 @@ import {
   OUTSIDE,
   where,
 } from './descriptor';
+import { noteResume } from './debug';
 import { setFlags } from './flags';
 import { mmuIndexOf, updateKey, updateKeyCode64 } from './key';
 import { GP, NP, raiseError, raiseGp0, SS } from './raise';
@@ -85,6 +86,7 @@ function loadFlags(image: u64, mask: u64): void {
   // RF matters only while an instruction breakpoint is armed; otherwise it would stay set for want of someone to clear it.
   const isArmed = (load<i32>(CPU_BASE + BLOCK_KEY) & KEY_CODE_BREAKPOINT) != 0;
   setSystemFlags(isArmed ? flags : flags & ~FLAG_RF);
+  if (isArmed) noteResume();
 }
 
 /** "Handling Multiple NMIs": IRET lets the next one in. SDM Vol. 3A. */
