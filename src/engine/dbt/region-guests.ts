@@ -223,9 +223,9 @@ class GuestFinder {
     const known = records.at(records.beyond(from.header(block.offset), lastOf(block) & (PAGE - 1)), 0);
     if (known === undefined || known.key !== this.home.key || known.gpa % PAGE !== offset - delta) return undefined;
     const page = known.gpa - (known.gpa % PAGE);
-    const before = this.codes.get(delta);
-    if (before !== undefined && before.page !== page) return undefined;
-    const code = before ?? this.pages.codeOf(page, delta);
+    // A page at two addresses would be two parts of the region: none knows then which chunks it depends on.
+    for (const code of this.codes.values()) if ((code.delta === delta) !== (code.page === page)) return undefined;
+    const code = this.codes.get(delta) ?? this.pages.codeOf(page, delta);
     this.codes.set(delta, code);
     return this.isWorthwhile(code, offset) ? code : undefined;
   }

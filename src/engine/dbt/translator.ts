@@ -43,6 +43,8 @@ export class Translator {
   private roomEpoch = -1;
   // Counters for statistics.
   private regions = 0;
+  /** Of them, those with code of other pages. */
+  private wide = 0;
   private modules = 0;
   private instructions = 0;
   private bytes = 0;
@@ -155,7 +157,7 @@ export class Translator {
     for (const [n, region] of regions.entries()) {
       if (!this.isCurrent(region, code)) {
         this.outdated++;
-        for (const offset of region.entries) this.cache.cool(region.page + offset, region.key);
+        for (const at of region.entries) if (at >= 0 && at < PAGE) this.cache.cool(region.page + at, region.key);
         continue;
       }
       const index = this.freeIndexes.pop() ?? this.newIndex();
@@ -170,6 +172,7 @@ export class Translator {
       // Behind the new one: what both have as entries stays hot.
       if (old !== undefined) this.cache.dropRegion(old);
       this.regions++;
+      if (region.others.length > 0) this.wide++;
       this.instructions += region.instructions;
     }
   }
@@ -225,6 +228,7 @@ export class Translator {
   statistics(): Record<string, number> {
     return {
       regions: this.regions,
+      'regions of several pages': this.wide,
       modules: this.modules,
       'regions dropped': this.dropped,
       'regions outdated': this.outdated,
