@@ -3,7 +3,7 @@ import type { Value } from '../../ir/value.js';
 import type { Emitter } from '../../wasm/emitter.js';
 import * as S from '../../x86/state.js';
 import { type FunctionIndex, Lowering } from './lower.js';
-import { FAR, followPageLink, INDIRECT } from './page-links.js';
+import { FAR, followPageLink, INDIRECT, isLinked } from './page-links.js';
 import * as R from './record.js';
 import { popReturn, pushReturn } from './return-ring.js';
 
@@ -84,7 +84,7 @@ export abstract class HandlerFlow extends Lowering {
   /** Goes to a relative target: by the link within the page, by that between pages, or by looking it up. */
   protected followTarget({ target, size }: { readonly target: Value; readonly size: number }): void {
     const e = this.emit;
-    if (!this.is64 || size < 8) {
+    if (!isLinked(this.key) || size < (this.key & S.KEY_CODE64 ? 8 : 4)) {
       this.followLink(R.LINK_TAKEN, () => this.ripPlus(() => this.value(target), size));
       return;
     }
@@ -151,7 +151,7 @@ export abstract class HandlerFlow extends Lowering {
   }
   /** Notes in the ring where this call returns to. */
   protected pushReturn(): void {
-    if (!this.is64) return;
+    if (!isLinked(this.key)) return;
     const e = this.emit;
     const top = e.allocate('i32');
     this.ifNotStepped();
@@ -175,7 +175,7 @@ export abstract class HandlerFlow extends Lowering {
     const link = e.allocate('i32');
     e.i32(0);
     e.set(link);
-    if (this.is64) {
+    if (isLinked(this.key)) {
       if (isReturn) this.popReturn(link, rip);
       else this.followIndirect(link, rip);
     }
@@ -226,9 +226,6 @@ export abstract class HandlerFlow extends Lowering {
     });
     e.end();
     e.release(top, 'i32');
-  }
-  private get is64(): boolean {
-    return (this.key & S.KEY_CODE64) !== 0;
   }
 
   /** To what follows this record's instruction. */
