@@ -13,19 +13,30 @@ export interface HandlerTypes {
   readonly handler: number;
 }
 
+/** Depths of the loops that go from block to block and from record to record; undefined in a function of its own. */
+export interface HandlerLoops {
+  readonly blocks: number;
+  readonly records: number;
+}
+
 /** Local 0: the record. */
 export const RECORD = 0;
 
 export abstract class HandlerFlow extends Lowering {
   protected readonly types: HandlerTypes;
   protected readonly key: number;
-  /** Depth of the loop that goes from record to record; undefined in a function of its own. */
-  private readonly loop: number | undefined;
-  constructor(emit: Emitter, functions: FunctionIndex, types: HandlerTypes, key: number, loop: number | undefined) {
+  private readonly loops: HandlerLoops | undefined;
+  constructor(
+    emit: Emitter,
+    functions: FunctionIndex,
+    types: HandlerTypes,
+    key: number,
+    loops: HandlerLoops | undefined,
+  ) {
     super(emit, functions);
     this.types = types;
     this.key = key;
-    this.loop = loop;
+    this.loops = loops;
   }
 
   protected nextRecord(): void {
@@ -34,15 +45,16 @@ export abstract class HandlerFlow extends Lowering {
     e.i32(R.RECORD_SIZE);
     e.op('i32.add');
     e.set(RECORD);
-    this.dispatch();
+    if (this.loops === undefined) this.call();
+    else e.br(this.loops.records);
   }
-  /** Goes on at the record whose address is in local RECORD. */
+  /** Goes on at the record whose address is in local RECORD, mostly the header of a block. */
   protected dispatch(): void {
+    if (this.loops === undefined) this.call();
+    else this.emit.br(this.loops.blocks);
+  }
+  private call(): void {
     const e = this.emit;
-    if (this.loop !== undefined) {
-      e.br(this.loop);
-      return;
-    }
     e.get(RECORD);
     e.get(RECORD);
     e.load('i32', 4, R.HANDLER);

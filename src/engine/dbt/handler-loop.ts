@@ -1,6 +1,7 @@
 /** Handlers as WebAssembly functions: each one its own, or many that share one. */
 import { Emitter } from '../../wasm/emitter.js';
 import type { FunctionBody } from '../../wasm/module.js';
+import * as S from '../../x86/state.js';
 import { HandlerLowering } from './handler.js';
 import { type HandlerTypes, RECORD } from './handler-flow.js';
 import type { FunctionIndex } from './lower.js';
@@ -21,24 +22,42 @@ export function handlerFunction(functions: FunctionIndex, types: HandlerTypes, b
 /**
  * Many handlers as one function, which stands at all their places of the table: a loop over a jump table.
  *
- *   loop
- *     block ... block (one for each handler, and one for the others)
- *       br_table (the record's handler - first)
- *     end  first handler;  br to the loop
- *     ...
- *     end  tail-calls the record's handler
+ *   loop (block to block)
+ *     if the record is a header: what that does; the next record
+ *     loop (record to record)
+ *       block ... block (one for each handler, and one for the others)
+ *         br_table (the record's handler - first)
+ *       end  first handler;  br to a loop
+ *       ...
+ *       end  tail-calls the record's handler
  *
- * Going from one of them to the next takes a fraction of a tail call through the table, with its checks of stack and signature.
+ * Going from one of them to the next takes a fraction of a tail call through the table, with its checks of stack and signature; what
+ * jumps finds a header in front of the loop, without the table.
  */
 export function handlerLoop(
   functions: FunctionIndex,
   types: HandlerTypes,
   first: number,
+  header: number,
   bodies: readonly HandlerBody[],
 ): FunctionBody {
   const e = new Emitter(['i32']);
   e.loop();
-  const loop = e.depth;
+  const blocks = e.depth;
+  e.get(RECORD);
+  e.load('i32', 4, R.HANDLER);
+  e.i32(header);
+  e.op('i32.eq');
+  e.if(undefined, true);
+  new HandlerLowering(e, functions, types, S.KEY_CODE64, undefined).enterBlock();
+  e.releaseAll(RECORD + 1);
+  e.get(RECORD);
+  e.i32(R.RECORD_SIZE);
+  e.op('i32.add');
+  e.set(RECORD);
+  e.end();
+  e.loop();
+  const records = e.depth;
   for (let n = 0; n <= bodies.length; n++) e.block();
   e.get(RECORD);
   e.load('i32', 4, R.HANDLER);
@@ -48,11 +67,11 @@ export function handlerLoop(
   }
   e.brTable(
     bodies.map((_, n) => e.depth - n),
-    loop + 1,
+    records + 1,
   );
   for (const { key, lower } of bodies) {
     e.end();
-    lower(new HandlerLowering(e, functions, types, key, loop));
+    lower(new HandlerLowering(e, functions, types, key, { blocks, records }));
     e.releaseAll(RECORD + 1);
   }
   e.end();
@@ -60,6 +79,8 @@ export function handlerLoop(
   e.get(RECORD);
   e.load('i32', 4, R.HANDLER);
   e.returnCallIndirect(types.handler);
+  e.end();
+  e.unreachable();
   e.end();
   e.unreachable();
   return e.finish(types.handler);

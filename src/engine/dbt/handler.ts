@@ -25,8 +25,13 @@ export class HandlerLowering extends HandlerFlow {
   }
 
   // ---- handlers that are no instruction ----
-  /** First record of a block: budget, heat, exit requests. */
+  /** First record of a block, and on to the next. */
   header(): void {
+    this.enterBlock();
+    this.nextRecord();
+  }
+  /** Budget, heat, exit requests. */
+  enterBlock(): void {
     const e = this.emit;
     const n = e.allocate('i32');
     this.countBlock(n);
@@ -57,7 +62,6 @@ export class HandlerLowering extends HandlerFlow {
     e.op('i64.add');
     e.store('i64', 8, S.CPU_BASE + S.COUNT_INTERPRETED);
     e.release(n, 'i32');
-    this.nextRecord();
   }
   private countBlock(n: number): void {
     const e = this.emit;

@@ -329,7 +329,7 @@ function codeOf({ made, hot }: CommonForms): Uint8Array<ArrayBuffer> {
   const special = (lower: HandlerBody['lower']): HandlerBody => ({ key: S.KEY_CODE64, lower });
   const inLoop = [...SPECIAL.map(special), ...made.slice(0, hot).map(bodyOf)];
   return tableModule((m) => {
-    const loopBody = handlerLoop(m.functions, m.types, HANDLER_INVALID, inLoop);
+    const loopBody = handlerLoop(m.functions, m.types, HANDLER_INVALID, HANDLER_HEADER, inLoop);
     const others = addHandlers(m, [...[...WAYS_IN, STUB].map(special), ...made.slice(hot).map(bodyOf)]);
     const loop = m.module.addFunction(loopBody);
     for (const [n, name] of ['enter', 'run'].entries()) m.module.export(name, others[n] as number);
