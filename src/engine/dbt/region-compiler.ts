@@ -19,7 +19,7 @@ import { flowOf } from './region-flow.js';
 import { formRegion, type Region, type RegionBlock } from './region-former.js';
 import { frameOf, type OtherPages } from './region-guests.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
-import type { HotBlock, TranslatedRegion, TranslationBatch, TranslationRequest } from './translation.js';
+import type { HotBlock, RegionPart, TranslatedRegion, TranslationBatch, TranslationRequest } from './translation.js';
 
 const PAGE = 4096;
 const LINK_SIZE = 8;
@@ -216,8 +216,7 @@ function describe({ region, hot }: Plan, { lifted, entries }: Lowered): Translat
     offsets: region.blocks.filter((b) => isInPage(b.place)).map((b) => b.offset),
     instructions: lifted.reduce((sum, b) => sum + b.count, 0),
     hasTable: region.hasTable,
-    chunks: chunksOf(region, 0),
-    others: region.others.map(({ page, delta }) => ({ page, chunks: chunksOf(region, delta) })),
+    parts: partsOf(region),
     crossings: [...region.crossings].map(([offset, header]) => ({ gpa: gpaOf(region, offset), header })),
   };
 }
@@ -250,6 +249,17 @@ function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
   definition.lift(lift, insn);
   kept.lift = lift;
   return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
+}
+
+/** What a region is made of, its own page first. A page may be mapped at two addresses that the region takes code from. */
+function partsOf(region: Region): RegionPart[] {
+  const parts = new Map<number, readonly [number, number]>();
+  for (const { page, delta } of [{ page: region.page, delta: 0 }, ...region.others]) {
+    const [low, high] = chunksOf(region, delta);
+    const before = parts.get(page) ?? [0, 0];
+    parts.set(page, [before[0] | low, before[1] | high]);
+  }
+  return [...parts].map(([page, chunks]) => ({ page, chunks }));
 }
 
 /** The 64-byte chunks that a region is made of, in the page so far from its own. */

@@ -45,8 +45,10 @@ export interface RegionPart {
   readonly chunks: readonly [number, number];
 }
 
-export interface TranslatedRegion extends RegionPart {
+export interface TranslatedRegion {
   readonly key: number;
+  /** Guest physical address of its own page. */
+  readonly page: number;
   /** `id` of the region it replaces. */
   readonly replaces: number | undefined;
   readonly generation: number;
@@ -55,8 +57,8 @@ export interface TranslatedRegion extends RegionPart {
   readonly offsets: readonly number[];
   readonly instructions: number;
   readonly hasTable: boolean;
-  /** Other pages. */
-  readonly others: readonly RegionPart[];
+  /** What it was made from, its own page first. */
+  readonly parts: readonly RegionPart[];
   /** Blocks of theirs that it goes to, which must be the ones that have these headers. */
   readonly crossings: readonly { readonly gpa: number; readonly header: number }[];
 }

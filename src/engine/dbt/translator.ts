@@ -189,7 +189,7 @@ export class Translator {
   /** The code is what it was made from, and what it goes to in other pages is still there. */
   private isCurrent(region: TranslatedRegion, code: TranslationBatch['code']): boolean {
     return (
-      [region, ...region.others].every((part) => this.isUnchanged(part, code.get(part.page))) &&
+      region.parts.every((part) => this.isUnchanged(part, code.get(part.page))) &&
       region.crossings.every(({ gpa, header }) => this.cache.headerAt(gpa, region.key) === header)
     );
   }
@@ -206,7 +206,7 @@ export class Translator {
   }
 
   private compiled(region: TranslatedRegion, tableIndex: number): CompiledRegion {
-    const { page, key, entries, offsets, generation, instructions, hasTable, chunks, others } = region;
+    const { page, key, entries, offsets, generation, instructions, hasTable, parts } = region;
     return {
       id: this.regions,
       key,
@@ -215,7 +215,7 @@ export class Translator {
       generation,
       instructions,
       hasTable,
-      parts: [{ page, chunks }, ...others],
+      parts,
       tableIndex,
     };
   }
