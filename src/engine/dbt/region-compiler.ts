@@ -251,15 +251,10 @@ function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
   return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
 }
 
-/** What a region is made of, its own page first. A page may be mapped at two addresses that the region takes code from. */
+/** What a region is made of, its own page first: no page is in it twice. */
 function partsOf(region: Region): RegionPart[] {
-  const parts = new Map<number, readonly [number, number]>();
-  for (const { page, delta } of [{ page: region.page, delta: 0 }, ...region.others]) {
-    const [low, high] = chunksOf(region, delta);
-    const before = parts.get(page) ?? [0, 0];
-    parts.set(page, [before[0] | low, before[1] | high]);
-  }
-  return [...parts].map(([page, chunks]) => ({ page, chunks }));
+  const pages = [{ page: region.page, delta: 0 }, ...region.others];
+  return pages.map(({ page, delta }) => ({ page, chunks: chunksOf(region, delta) }));
 }
 
 /** The 64-byte chunks that a region is made of, in the page so far from its own. */

@@ -172,7 +172,7 @@ export class Translator {
       // Behind the new one: what both have as entries stays hot.
       if (old !== undefined) this.cache.dropRegion(old);
       this.regions++;
-      if (region.others.length > 0) this.wide++;
+      if (region.parts.length > 1) this.wide++;
       this.instructions += region.instructions;
     }
   }
