@@ -99,6 +99,15 @@ function hasLimit(segment: i32): bool {
   return (key & KEY_CODE64) == 0 && ((key & KEY_FLAT) == 0 || segment >= SEG_FS);
 }
 
+/** Offsets in the segment are linear addresses, and none is looked at by itself. */
+export function isPlain(segment: i32): bool {
+  return !oneByOne && (key & (KEY_CODE64 | KEY_FLAT)) != 0 && segment < SEG_FS;
+}
+/** Lowest address of `bytes` bytes of which the first element done is at `offset`. */
+export function lowest(offset: u64, bytes: i32): u64 {
+  return backward ? offset - <u64>(bytes - elementSize) : offset;
+}
+
 /** 0, or the status of the fault that one element at `offset` raises by its segment. */
 export function check(segment: i32, offset: u64): i32 {
   return hasLimit(segment) ? segmentCheck(segment, offset, elementSize) : 0;

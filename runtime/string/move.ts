@@ -1,6 +1,6 @@
 /** REP MOVS, REP STOS, REP LODS. Intel SDM Vol. 2, "MOVS", "STOS", "LODS". */
 import { CPU_BASE, GPR, SEG_ES } from '../../src/x86/state';
-import { hostForRead, hostForWrite, readLinear, writeLinear } from '../mmu/access';
+import { hostForRead, hostForWrite, knownForRead, knownForWrite, readLinear, writeLinear } from '../mmu/access';
 import { status } from '../system/cpu';
 import {
   advance,
@@ -13,7 +13,9 @@ import {
   get,
   inPage,
   inPageForWrite,
+  isPlain,
   linearOf,
+  lowest,
   mmu,
   oneByOne,
   RCX_OFFSET,
@@ -23,6 +25,7 @@ import {
 } from './cursor';
 
 const RAX_OFFSET: usize = CPU_BASE + GPR;
+const PAGE: u64 = 4096;
 
 export function readElement(host: usize, size: i32): u64 {
   if (size == 1) return load<u8>(host) as u64;
@@ -59,10 +62,26 @@ function copy(to: usize, from: usize, count: i32): void {
   for (let i: usize = 0; i < bytes; i += size) writeElement(to - i, readElement(from - i, size), size);
 }
 
+/** All at once, where both ranges lie in pages that the TLB knows: most are short. */
+function moveAtOnce(seg: i32, count: u64): bool {
+  if (!isPlain(seg) || count - 1 >= PAGE / (elementSize as u64)) return false;
+  const bytes = (count as i32) * elementSize;
+  const from = knownForRead(lowest(get(RSI_OFFSET), bytes), bytes, mmu);
+  const to = knownForWrite(lowest(get(RDI_OFFSET), bytes), bytes, mmu);
+  if (from == 0 || to == 0) return false;
+  const last: usize = backward ? bytes - elementSize : 0;
+  copy(to + last, from + last, count as i32);
+  advance(RSI_OFFSET, count);
+  advance(RDI_OFFSET, count);
+  set(RCX_OFFSET, 0);
+  return true;
+}
+
 /** `seg` is the source's segment. 0 when done, else a status with RIP at the instruction. */
 export function repMovs(size: i32, addressSize: i32, seg: i32): i32 {
   begin(size, addressSize);
   let count = get(RCX_OFFSET);
+  if (moveAtOnce(seg, count)) return 0;
   while (count != 0) {
     const source = get(RSI_OFFSET);
     const target = get(RDI_OFFSET);
@@ -115,10 +134,23 @@ function fillElements(to: usize, value: u64, count: i32): void {
   for (let i: usize = 0; i < bytes; i += size) writeElement(low + i, value, size);
 }
 
+function fillAtOnce(value: u64, count: u64): bool {
+  if (!isPlain(SEG_ES) || count - 1 >= PAGE / (elementSize as u64)) return false;
+  const bytes = (count as i32) * elementSize;
+  const to = knownForWrite(lowest(get(RDI_OFFSET), bytes), bytes, mmu);
+  if (to == 0) return false;
+  const last: usize = backward ? bytes - elementSize : 0;
+  fillElements(to + last, value, count as i32);
+  advance(RDI_OFFSET, count);
+  set(RCX_OFFSET, 0);
+  return true;
+}
+
 export function repStos(size: i32, addressSize: i32): i32 {
   begin(size, addressSize);
   const value = load<u64>(RAX_OFFSET);
   let count = get(RCX_OFFSET);
+  if (fillAtOnce(value, count)) return 0;
   while (count != 0) {
     const target = get(RDI_OFFSET);
     let n = oneByOne ? 0 : inPageForWrite(SEG_ES, target, count);
