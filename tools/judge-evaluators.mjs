@@ -20,6 +20,8 @@ const { values: options } = parseArgs({
 const PROGRESS_MS = 30_000;
 /** A process keeps what it has compiled until it collects garbage, which it hardly ever does: so many, and a new one. */
 const SLICE = 500_000;
+/** A judgement of so many instructions has regions of several pages. */
+const ENOUGH = 200_000;
 const seed = Number(options.seed);
 const wanted = Number(options.instructions);
 console.log(`seed ${seed}`);
@@ -36,7 +38,12 @@ function programs() {
   const result = comparePrograms(wanted, seed, progress);
   for (const [mode, executed] of Object.entries(result.byMode)) console.log(`${mode}: ${executed} instructions`);
   const ends = [...result.vectors].sort(([a], [b]) => a - b).map(([stub, count]) => `${(stub - STUBS) >> 4}: ${count}`);
-  console.log(`ended by vectors ${ends.join(', ')}; ${result.regions} regions translated`);
+  console.log(
+    `ended by vectors ${ends.join(', ')}; ${result.regions} regions translated, ${result.wideRegions} of several pages`,
+  );
+  // Enough programs call functions of other pages: without such regions they were not judged.
+  if (wanted >= ENOUGH && result.wideRegions === 0)
+    result.wrong.push('translator, no region of several pages was made');
   report(result.wrong, `${result.executed} instructions of ${result.programs} programs`);
 }
 

@@ -2,13 +2,15 @@
 import { disassemble } from '../../dist/x86/disassemble.js';
 import { disagreement, EngineEvaluator, SlowEvaluator } from './evaluators.mjs';
 import { randomSource } from './forms.mjs';
-import { listing, pointTo, randomProgram } from './programs.mjs';
+import { listing, pointTo, randomProgram, spreadProgram } from './programs.mjs';
 import { WORLDS } from './worlds.mjs';
 
 /** More than any program takes. */
 const LIMIT = 100_000;
 /** The translator's runs: cold, hot, translated. */
 const RUNS = 3;
+/** Blocks get hot when their links have been made: regions take functions of other pages along. */
+const LATER = 12;
 
 /** x87 masked in some precision and rounding, MXCSR masked in some rounding, registers anything. */
 function randomFx(r) {
@@ -38,6 +40,8 @@ export function comparePrograms(instructions, seed, progress = () => {}) {
     ['interpreter', new EngineEvaluator(0), 1],
     ['translator', new EngineEvaluator(1), RUNS],
   ];
+  const wide = new EngineEvaluator(LATER);
+  const evaluators = [...engines, ['translator of several pages', wide, RUNS]];
   const byMode = Object.fromEntries(Object.keys(WORLDS).map((name) => [name, 0]));
   const vectors = new Map();
   const wrong = [];
@@ -45,7 +49,8 @@ export function comparePrograms(instructions, seed, progress = () => {}) {
   while (slow.steps < instructions) {
     const name = Object.keys(WORLDS)[programs++ % Object.keys(WORLDS).length];
     const world = WORLDS[name];
-    const program = randomProgram(r, world);
+    const isSpread = world.bits === 64 && r.below(2) === 0;
+    const program = isSpread ? spreadProgram(r, world) : randomProgram(r, world);
     const data = Uint8Array.from({ length: 0x1ff0 }, () => r.below(256));
     const registers = randomRegisters(r, world);
     const before = slow.steps;
@@ -54,7 +59,7 @@ export function comparePrograms(instructions, seed, progress = () => {}) {
     byMode[name] += slow.steps - before;
     if (stop === undefined) continue;
     vectors.set(stop, (vectors.get(stop) ?? 0) + 1);
-    for (const [engine, evaluator, runs] of engines) {
+    for (const [engine, evaluator, runs] of isSpread ? evaluators : engines) {
       const what = firstDifference(slow, stop, evaluator, runs, [world, program, data, registers]);
       if (what === '') continue;
       const text = Buffer.from(program).toString('hex');
@@ -64,7 +69,15 @@ export function comparePrograms(instructions, seed, progress = () => {}) {
     }
     progress(slow.steps, programs, wrong.length);
   }
-  return { executed: slow.steps, programs, byMode, vectors, wrong, regions: engines[1][1].regions };
+  return {
+    executed: slow.steps,
+    programs,
+    byMode,
+    vectors,
+    wrong,
+    regions: engines[1][1].regions,
+    wideRegions: wide.wideRegions,
+  };
 }
 
 function firstDifference(slow, stop, evaluator, runs, what) {

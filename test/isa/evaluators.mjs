@@ -10,7 +10,7 @@ import { ROUTINES } from '../../dist/x86/routines.js';
 import { semantics } from '../../dist/x86/semantics/index.js';
 import * as S from '../../dist/x86/state.js';
 import { vectorRoutines } from './vector-routines.mjs';
-import { AREA, buildWorld, CODE, ENTRY, RAM_BYTES, STUBS, stateOf } from './worlds.mjs';
+import { AREA, buildWorld, CODE, CODE_BYTES, ENTRY, RAM_BYTES, STUBS, stateOf } from './worlds.mjs';
 
 const runtimeFile = process.env.TRAPEZE_RUNTIME ?? new URL('../../dist/runtime.wasm', import.meta.url);
 const module = new WebAssembly.Module(readFileSync(runtimeFile));
@@ -41,11 +41,11 @@ class Evaluator {
       this.world = world;
     }
     const area = new Uint8Array(AREA.end - AREA.first);
-    area.fill(INT3, 0, 0x2000);
+    area.fill(INT3, 0, CODE_BYTES);
     area.set(program, ENTRY - CODE);
     area.set(data, 0x10000);
-    const code = area.subarray(0, 0x2000);
-    if (Buffer.compare(code, this.ram.subarray(CODE, CODE + 0x2000)) !== 0) this.vcpu.written(CODE, 0x2000);
+    const code = area.subarray(0, CODE_BYTES);
+    if (Buffer.compare(code, this.ram.subarray(CODE, CODE + CODE_BYTES)) !== 0) this.vcpu.written(CODE, CODE_BYTES);
     this.ram.set(area, AREA.first);
     // Pushed by exceptions.
     this.ram.fill(0, 0xa000, 0xb000);
@@ -90,6 +90,10 @@ export class EngineEvaluator extends Evaluator {
     }
     const key = this.view.getInt32(S.CPU_BASE + S.BLOCK_KEY, true);
     for (let at = 0; at < program.length; ) {
+      if (program[at] === INT3) {
+        at++;
+        continue;
+      }
       const insn = decode(program, at, program.length - at, world.bits);
       if (insn === 'truncated') break;
       interpreter.handler(insn, key);
@@ -110,6 +114,10 @@ export class EngineEvaluator extends Evaluator {
 
   get regions() {
     return this.vcpu.statistics().translator.regions;
+  }
+  /** Those that hold code of several pages. */
+  get wideRegions() {
+    return this.vcpu.statistics().translator['regions of several pages'];
   }
 }
 

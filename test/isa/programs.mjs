@@ -75,23 +75,13 @@ function call(r, bits, world, at) {
   return [...wide(bits), 0xb8, ...bytes(front, 4), ...wide(bits), 0xff, 0xd0];
 }
 
-/**
- *   jmp loop; function: ... ret; loop: lines, branches, calls; add counter; cmp; jnz loop
- * `world` tells the mode; the counter lies at the end of the data.
- */
-export function randomProgram(r, world) {
+/** A relative jump or call (`opcode`) from one offset in the program to another, of 64-bit code. */
+const far = (opcode, at, to) => [...opcode, ...bytes(to - (at + opcode.length + 4), 4)];
+const [JMP, CALL, RET, INT3] = [0xe9, 0xe8, 0xc3, 0xcc];
+
+/** The end of a loop that began at an offset: counts at the end of the data. */
+function turn(world, program, loop) {
   const { bits } = world;
-  const body = line(r, world, 3);
-  const called = [...body, ...wide(bits), 0xc3];
-  const program = [...wide(bits), 0xe9, ...bytes(called.length, 4), ...called];
-  const loop = program.length;
-  for (let n = 0; n < LINE; n += 5) {
-    program.push(...line(r, world, 4));
-    const turn = r.below(4);
-    if (turn === 0) program.push(...branch(r, bits, line(r, world, 2)));
-    else if (turn === 1) program.push(...call(r, bits, world, program.length));
-    else program.push(...line(r, world, 1));
-  }
   const counter = bytes(dataOffset(world, DATA + 0x1ff0), 4);
   // 32-bit addresses: in 64-bit code by SIB without base and index, else by ModRM.
   const at = bits === 64 ? [0x04, 0x25, ...counter] : [0x05, ...counter];
@@ -100,6 +90,86 @@ export function randomProgram(r, world) {
   program.push(...prefix, 0x83, at[0] | 0x38, ...at.slice(1), LOOPS);
   const end = program.length + 6 + wide(bits).length;
   program.push(...wide(bits), 0x0f, 0x85, ...bytes(loop - end, 4));
+}
+
+/**
+ *   jmp loop; function: ... ret; loop: lines, branches, calls; add counter; cmp; jnz loop
+ * `world` tells the mode; the counter lies at the end of the data.
+ */
+export function randomProgram(r, world) {
+  const { bits } = world;
+  const body = line(r, world, 3);
+  const called = [...body, ...wide(bits), RET];
+  const program = [...wide(bits), JMP, ...bytes(called.length, 4), ...called];
+  const loop = program.length;
+  for (let n = 0; n < LINE; n += 5) {
+    program.push(...line(r, world, 4));
+    const what = r.below(4);
+    if (what === 0) program.push(...branch(r, bits, line(r, world, 2)));
+    else if (what === 1) program.push(...call(r, bits, world, program.length));
+    else program.push(...line(r, world, 1));
+  }
+  turn(world, program, loop);
+  return Uint8Array.from(program);
+}
+
+/** Where the pages of a program begin. */
+const PAGES = [5, 0xc00, 0x1c00];
+const FUNCTIONS = 5;
+
+/**
+ * 64-bit code in three pages: the loop in the middle, functions around it that call each other, jump to each other or return, and
+ * parts of the loop that lie in other pages.
+ */
+export function spreadProgram(r, world) {
+  const { bits } = world;
+  const ends = [...PAGES];
+  const pieces = [];
+  /** `write` gives the code at an offset, in the first or the last page. */
+  const put = (write) => {
+    const page = 2 * r.below(2);
+    const at = ends[page];
+    const code = write(at);
+    pieces.push([at, code]);
+    ends[page] += code.length;
+    return at;
+  };
+  const functions = [];
+  for (let n = 0; n < FUNCTIONS; n++) {
+    const known = [...functions];
+    const write = (at) => {
+      const code = line(r, world, 1 + r.below(3));
+      if (known.length > 0 && r.below(2)) code.push(...far([CALL], at + code.length, r.pick(known)));
+      if (r.below(2)) code.push(...branch(r, bits, line(r, world, 2)), ...line(r, world, 1));
+      if (known.length > 0 && r.below(4) === 0) code.push(...far([JMP], at + code.length, r.pick(known)));
+      else code.push(RET);
+      return code;
+    };
+    functions.push(put(write));
+  }
+  const loop = PAGES[1];
+  const body = [];
+  for (let n = 0; n < LINE; n += 5) {
+    body.push(...line(r, world, 3));
+    const at = loop + body.length;
+    const what = r.below(4);
+    if (what === 0) body.push(...branch(r, bits, line(r, world, 2)));
+    else if (what < 3) body.push(...far([CALL], at, r.pick(functions)));
+    else {
+      const opcode = r.below(2) ? [JMP] : [0x0f, 0x80 | r.below(16)];
+      const back = at + opcode.length + 4;
+      const part = put((here) => {
+        const code = line(r, world, 2);
+        return [...code, ...far([JMP], here + code.length, back)];
+      });
+      body.push(...far(opcode, at, part));
+    }
+  }
+  const program = new Array(loop).fill(INT3);
+  program.push(...body);
+  turn(world, program, loop);
+  while (program.length < ends[2]) program.push(INT3);
+  for (const [at, code] of [[0, far([JMP], 0, loop)], ...pieces]) program.splice(at, code.length, ...code);
   return Uint8Array.from(program);
 }
 
@@ -113,6 +183,10 @@ export function pointTo(gpr, world, r) {
 export function listing(program, bits, disassemble) {
   const lines = [];
   for (let at = 0; at < program.length; ) {
+    if (program[at] === INT3) {
+      at++;
+      continue;
+    }
     const insn = decode(program, at, program.length - at, bits);
     if (insn === 'truncated') break;
     lines.push(disassemble(insn, BigInt(at)));

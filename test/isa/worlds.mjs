@@ -12,7 +12,9 @@ export const AREA = { first: CODE, end: DATA + 0x10000 };
 export const ENTRY = CODE + 0x400;
 export const WINDOW = DATA + 0x800;
 export const STUBS = 0x9000;
-const CODE_PAGES = 2;
+/** More than one for functions that lie elsewhere; `CODE_BYTES` of them. */
+const CODE_PAGES = 3;
+export const CODE_BYTES = 4096 * CODE_PAGES;
 const DATA_PAGES = 2;
 const [PML4, PDPT, PD, PT] = [0x1000, 0x2000, 0x3000, 0x4000];
 const [GDT, IDT, TSS] = [0x6000, 0x7000, 0x8000];
