@@ -6,20 +6,17 @@
  *   elsewhere            nothing unstored; locals that hold their registers on every path; flags in memory
  *   at the dispatch node nothing
  */
-import { constOf } from '../../ir/builder.js';
-import type { Statement, Value } from '../../ir/value.js';
+import type { Statement } from '../../ir/value.js';
 import type { FunctionBody } from '../../wasm/module.js';
-import { GPR_INDEX } from '../../x86/lift.js';
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
-import { isLinked } from './page-links.js';
 import * as R from './record.js';
-import { isSamePage, type LinkSlot } from './region-exits.js';
+import { RegionEnds } from './region-ends.js';
+import type { LinkSlot } from './region-exits.js';
 import type { FlowNode, RegionFlow } from './region-flow.js';
 import type { Region } from './region-former.js';
-import { type Frame, placeOf } from './region-guests.js';
+import { placeOf } from './region-guests.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
-import { RegionResume } from './region-resume.js';
 
 const DISPATCH = 0;
 /** What gates add to the number of a landing. */
@@ -27,14 +24,11 @@ const BEHIND_GATE = 1;
 /** The function's parameter. */
 const RECORD = 0;
 
-export class RegionLowering extends RegionResume {
-  private readonly region: Region;
-  private readonly flow: RegionFlow;
+export class RegionLowering extends RegionEnds {
   private readonly handlerType: number;
-  private readonly landings: number | undefined;
+  protected readonly landings: number | undefined;
   /** Number of the landing that the dispatch node goes to; on the way to a gate the same plus BEHIND_GATE, or 0. */
-  private readonly next: number;
-  private node = 0;
+  protected readonly next: number;
   /** Depth right after opening the WebAssembly block or loop of a node. */
   private readonly labels = new Map<number, number>();
   /** Registers cached on every path that came to a merge so far. */
@@ -49,10 +43,8 @@ export class RegionLowering extends RegionResume {
     slot: LinkSlot,
     table: number | undefined,
   ) {
-    super(functions, region.key, slot);
+    super(functions, region, flow, slot);
     this.landings = table;
-    this.region = region;
-    this.flow = flow;
     this.handlerType = handlerType;
     this.next = this.emit.allocate('i32');
     this.reservePages(flow.paged.accesses);
@@ -198,7 +190,7 @@ export class RegionLowering extends RegionResume {
     this.goto(offset);
   }
   /** Control goes to an offset in the frame of this block: inside the region if it is there. Ends the code path. */
-  private goto(offset: number, size = 8): void {
+  protected goto(offset: number, size = 8): void {
     const to = this.nodeAt(placeOf(offset, this.frame));
     if (to === undefined || !this.mayCross(offset)) {
       this.pushCallers();
@@ -208,7 +200,7 @@ export class RegionLowering extends RegionResume {
     this.cross(offset, false);
     this.proceed(to, offset);
   }
-  private proceed(to: number, offset: number): void {
+  protected proceed(to: number, offset: number): void {
     const from = this.node;
     if (!(this.flow.successors[from] as readonly number[]).includes(to)) {
       this.dispatch(to, offset);
@@ -217,54 +209,6 @@ export class RegionLowering extends RegionResume {
     // The only unbounded paths are loops: here the budget and requests of other threads are looked at.
     if (this.isBack(from, to)) this.leaveIfInterrupted(offset);
     this.edge(from, to);
-  }
-  /** Node of the block at a place, if control can come there. */
-  private nodeAt(place: number): number | undefined {
-    const to = this.flow.nodeAt.get(place);
-    return to === undefined || (this.flow.structure.order[to] as number) < 0 ? undefined : to;
-  }
-  private get frame(): number {
-    const node = this.flow.nodes[this.node] as FlowNode;
-    return node.kind === 'block' ? node.lifted.frame : 0;
-  }
-
-  // ---- other pages ----
-  private needsCrossing(offset: number): boolean {
-    return !isSamePage(offset, this.insn.offset) && !isSamePage(offset, 0);
-  }
-  private mayCross(offset: number): boolean {
-    return !this.needsCrossing(offset) || this.region.crossings.has(offset);
-  }
-  /** On the way into another page: its link must lead to the block that the region was made of, or control leaves. */
-  private cross(offset: number, isCall: boolean): void {
-    if (!this.needsCrossing(offset)) return;
-    const e = this.emit;
-    const link = this.slot('far', offset);
-    e.i32(0);
-    e.load('i32', 4, link);
-    e.i32(this.region.crossings.get(offset) as number);
-    e.op('i32.ne');
-    e.i32(0);
-    e.load('i32', 4, link + 4);
-    e.i32(0);
-    e.load('i32', 4, S.CPU_BASE + generationOf(this.key));
-    e.op('i32.ne');
-    e.op('i32.or');
-    e.if(undefined, false);
-    this.pushCallers();
-    if (isCall) this.pushReturn();
-    this.leaveTo(offset);
-    e.end();
-  }
-  /** Notes where the calls that led to this frame return to, for control leaves it otherwise than by a return. */
-  private pushCallers(): void {
-    this.pushCallersOf(this.frame);
-  }
-  private pushCallersOf(frame: number): void {
-    if (frame === 0) return;
-    const { caller, site } = this.region.frames[frame] as Frame;
-    this.pushCallersOf(caller);
-    this.pushReturn(site);
   }
   protected override get isPagedLoop(): boolean {
     return this.flow.paged.isPaged[this.node] ?? false;
@@ -311,7 +255,7 @@ export class RegionLowering extends RegionResume {
     this.goToDispatch(() => this.emit.i32(landing));
   }
   /** To the landing whose number `landing` pushes. */
-  private goToDispatch(landing: () => void): void {
+  protected goToDispatch(landing: () => void): void {
     const e = this.emit;
     this.cleanRegisters();
     this.storeFlags();
@@ -320,160 +264,4 @@ export class RegionLowering extends RegionResume {
     e.set(this.next);
     e.br(this.labels.get(DISPATCH) as number);
   }
-
-  // ---- the ends of blocks ----
-  protected override terminator(s: Statement): void {
-    switch (s.kind) {
-      case 'jump':
-        if (s.transfer === 'call') this.callTo(offsetOf(s.target), s.size);
-        else this.goto(offsetOf(s.target), s.size);
-        return;
-      case 'branch':
-        this.branch(s);
-        return;
-      case 'jumpto':
-        this.jumpTo(s);
-        return;
-      case 'leave':
-        this.leaveWith(() => this.emit.i32(s.status), this.insn.next);
-        return;
-      default:
-        throw new Error(`statement ${s.kind} is no terminator`);
-    }
-  }
-  /**
-   * Outside of loops a store costs the guest little, and V8 less than values that many ways out want. The stack pointer changes too
-   * often for that.
-   */
-  protected override mayLeave(): void {
-    if (this.flow.loops[this.node] === undefined) this.cleanRegisters(~(1 << GPR_INDEX.rsp));
-  }
-  /** To a function that is part of the region for this call, or one of the region's page, or out of the region. */
-  private callTo(offset: number, size: number): void {
-    const { callee } = (this.flow.nodes[this.node] as FlowNode & { kind: 'block' }).lifted;
-    const inlined = callee === undefined ? undefined : this.nodeAt(callee);
-    if (inlined !== undefined && this.mayCross(offset)) {
-      this.cross(offset, true);
-      this.proceed(inlined, offset);
-      return;
-    }
-    if (this.frame === 0 && isSamePage(offset, 0) && this.flow.nodeAt.has(offset)) {
-      this.goto(offset, size);
-      return;
-    }
-    this.pushCallers();
-    this.pushReturn();
-    this.leaveTo(offset, size);
-  }
-
-  private branch(s: Statement & { kind: 'branch' }): void {
-    this.value(s.cond);
-    this.mayLeave();
-    this.inCase(undefined, () => this.goto(offsetOf(s.target), s.size));
-  }
-  /** `then` if what is on the stack is not 0; it ends the code path, and what is known stays so on the other. */
-  private inCase(likely: boolean | undefined, then: () => void): void {
-    const e = this.emit;
-    this.keepFlags();
-    const { flags, current, node, cached, dirty, pending, knowledge } = this;
-    const free = e.freeLocals;
-    e.if(undefined, likely);
-    then();
-    e.end();
-    e.freeLocals = free;
-    this.knowledge = knowledge;
-    this.flags = flags;
-    this.current = current;
-    this.node = node;
-    this.cached = cached;
-    this.dirty = dirty;
-    this.pending = pending;
-  }
-
-  private jumpTo(s: Statement & { kind: 'jumpto' }): void {
-    const e = this.emit;
-    this.value(s.rip);
-    e.set(this.rip);
-    if (this.frame === 0) this.jumpInside(s.transfer === 'return');
-    else if (s.transfer === 'return') this.returnInside();
-    else this.pushCallers();
-    if (s.transfer === 'call') this.pushReturn();
-    if (s.transfer === 'return' && isLinked(this.key)) {
-      this.leaveToCaller();
-      return;
-    }
-    this.leaveToRip();
-  }
-  /** From a function that is part of the region: to its caller. */
-  private returnInside(): void {
-    const e = this.emit;
-    const { caller, site } = this.region.frames[this.frame] as Frame;
-    e.get(this.rip);
-    this.ripAt(site);
-    e.op('i64.eq');
-    this.inCase(true, () => {
-      const to = this.nodeAt(placeOf(site, caller));
-      if (to !== undefined) this.proceed(to, site);
-      else {
-        this.pushCallersOf(caller);
-        this.leaveTo(site);
-      }
-    });
-  }
-  /** RIP (in its local) may be where the region has a landing. */
-  private jumpInside(isReturn: boolean): void {
-    const e = this.emit;
-    const sites = this.region.returnSites.filter((site) => this.flow.landingAt.has(site));
-    if (this.landings === undefined && !(isReturn && sites.length > 0)) return;
-    this.countDown();
-    this.pending = 0;
-    const { cached, dirty } = this;
-    const delta = e.allocate('i64');
-    e.get(this.rip);
-    this.ripBase();
-    e.op('i64.sub');
-    e.tee(delta);
-    e.i64(4096n);
-    e.op('i64.lt_u');
-    e.if();
-    this.pushInterrupted();
-    e.op('i32.eqz');
-    e.if(undefined, true);
-    if (this.landings !== undefined) this.landByTable(delta, this.landings);
-    else for (const site of sites) this.landAt(delta, site);
-    e.end();
-    e.end();
-    this.cached = cached;
-    this.dirty = dirty;
-    e.release(delta, 'i64');
-  }
-  private landAt(delta: number, site: number): void {
-    const e = this.emit;
-    const { dirty } = this;
-    e.get(delta);
-    e.i64(BigInt(site));
-    e.op('i64.eq');
-    e.if();
-    this.goToDispatch(() => e.i32(this.flow.landingAt.get(site) as number));
-    e.end();
-    this.dirty = dirty;
-  }
-  private landByTable(delta: number, table: number): void {
-    const e = this.emit;
-    e.get(delta);
-    e.op('i32.wrap_i64');
-    e.load('i32', 1, table);
-    e.tee(this.next);
-    e.if();
-    this.goToDispatch(() => {
-      e.get(this.next);
-      e.i32(1);
-      e.op('i32.sub');
-    });
-    e.end();
-  }
 }
-
-const generationOf = (key: number): number =>
-  (key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK ? S.LINK_GENERATION_USER : S.LINK_GENERATION_SUPERVISOR;
-const offsetOf = (v: Value): number => Number(BigInt.asIntN(64, constOf(v)));
