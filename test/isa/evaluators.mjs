@@ -182,8 +182,8 @@ export class SlowEvaluator extends Evaluator {
   /** Runs to the first exception; undefined where that takes more than `limit` instructions. */
   run(limit) {
     for (let n = 0; n < limit; n++) {
-      const rip = Number(this.rip);
-      if (rip >= STUBS && rip < HANDLERS_END) return rip;
+      const at = this.linearRip;
+      if (at >= STUBS && at < HANDLERS_END) return at;
       this.steps++;
       this.step();
     }
@@ -231,13 +231,20 @@ export class SlowEvaluator extends Evaluator {
     if (status !== S.STATUS_MISS) throw new Error(`an exception is not delivered: ${status}`);
   }
 
+  /** A program may run to the offset of a stub in a segment of its own. */
+  get linearRip() {
+    const { view, rip } = this;
+    if ((view.getInt32(S.CPU_BASE + S.BLOCK_KEY, true) & S.KEY_CODE64) !== 0) return Number(rip);
+    const base = view.getBigUint64(S.CPU_BASE + S.SEGMENT + S.SEGMENT_STRIDE * S.SEG_CS, true);
+    return Number(BigInt.asUintN(32, rip + base));
+  }
+
   /** The instruction at RIP, lifted; undefined where fetching it has recorded a fault. */
   fetch() {
     const { runtime, view } = this;
     const room = runtime.codeRoom() >>> 0;
-    const base = view.getBigUint64(S.CPU_BASE + S.SEGMENT + S.SEGMENT_STRIDE * S.SEG_CS, true);
     const key = view.getInt32(S.CPU_BASE + S.BLOCK_KEY, true);
-    const linear = Number(key & S.KEY_CODE64 ? this.rip : BigInt.asUintN(32, this.rip + base));
+    const linear = this.linearRip;
     if (room === 0) return this.refuse();
     const host = runtime.fetchHere() >>> 0;
     if (host === 0) return undefined;
