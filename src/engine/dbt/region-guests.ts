@@ -18,8 +18,11 @@ interface Limits {
   readonly rest: number;
   readonly depth: number;
 }
-/** A kernel's code runs as long as the machine and is mostly small functions; a program may be gone before it is compiled. */
-const OF_SUPERVISOR: Limits = { guests: 1000, function: 150, rest: 200, depth: 5 };
+/**
+ * A kernel's code runs as long as the machine and is mostly small functions; a program may be gone before it is compiled. What a compiler
+ * of large regions has in hand, other code waits for.
+ */
+const OF_SUPERVISOR: Limits = { guests: 150, function: 40, rest: 40, depth: 2 };
 const OF_USER: Limits = { guests: 100, function: 20, rest: 20, depth: 1 };
 /** A guest is entered at least at this part of what makes a block hot: rare ways out of a function do not make it too large. */
 const HOT_TO_GUEST = 5;
