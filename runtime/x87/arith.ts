@@ -36,11 +36,12 @@ import {
 } from './state';
 
 // Operations as in the reg field of D8: the value is ST(dst) op ST(src); the reversed ones are ST(src) op ST(dst).
-const ADD = 0;
-const MULTIPLY = 1;
-const SUBTRACT = 4;
-const SUBTRACT_REVERSED = 5;
-const DIVIDE = 6;
+export const ADD = 0;
+export const MULTIPLY = 1;
+export const SUBTRACT = 4;
+export const SUBTRACT_REVERSED = 5;
+export const DIVIDE = 6;
+export const DIVIDE_REVERSED = 7;
 
 /** x op y as the number; `denormal` adds that a memory operand was denormal in its own format. */
 function compute(operation: i32, mx: u64, hx: u32, my: u64, hy: u32, denormal: bool): void {

@@ -1,16 +1,18 @@
 // FADD FMUL FSUB FSUBR FDIV FDIVR and their kin as compiled code calls them: the short way, else the general one. Each gives 0.
 // Registers are those of the stack; `pops` is 1 to pop afterwards.
-import { operateLoaded, operateRegisters } from './arith';
+import {
+  ADD,
+  DIVIDE,
+  DIVIDE_REVERSED,
+  MULTIPLY,
+  operateLoaded,
+  operateRegisters,
+  SUBTRACT,
+  SUBTRACT_REVERSED,
+} from './arith';
 import { setFromDouble, setFromSingle, setInteger } from './number';
 import { quickDouble, quickNumber, quickRegisters, quickSingle } from './quick';
 import { head, mantissa } from './state';
-
-const ADD = 0;
-const MULTIPLY = 1;
-const SUBTRACT = 4;
-const SUBTRACT_REVERSED = 5;
-const DIVIDE = 6;
-const DIVIDE_REVERSED = 7;
 
 @inline
 function registers(operation: i32, dst: i32, src: i32, pops: i32): i32 {

@@ -4,6 +4,7 @@
 // general way must be taken.
 import { CPU_BASE, FPR, FPU_EMPTY, FPU_TOP } from '../../src/x86/state';
 import { divideWide, mulHigh, wideRest } from '../float/wide';
+import { DIVIDE, DIVIDE_REVERSED, MULTIPLY, SUBTRACT, SUBTRACT_REVERSED } from './arith';
 import { C1, controlWord, PE, setStatusBits, statusBits } from './state';
 
 const MODE: u32 = 0xf3f;
@@ -145,12 +146,6 @@ function quotient(at: usize, mx: u64, hx: u32, my: u64, hy: u32): bool {
   finish(at, mode, (hx ^ hy) & SIGN, (hx & EXPONENT) - (hy & EXPONENT) + BIAS - below, hi, lo);
   return true;
 }
-
-const MULTIPLY = 1;
-const SUBTRACT = 4;
-const SUBTRACT_REVERSED = 5;
-const DIVIDE = 6;
-const DIVIDE_REVERSED = 7;
 
 /** x op y to `at`; the reversed operations are y op x. `operation` is a constant. */
 @inline

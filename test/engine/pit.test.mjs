@@ -162,6 +162,12 @@ const PLACES = [
   ['kvm', 'split'],
 ].filter(([engine, irqchip]) => lacks(engine, IRQCHIP_NEEDS[irqchip]) === undefined);
 
+async function elevenTicks(guest) {
+  const before = guest.ticks().length;
+  await guest.more(12);
+  return guest.ticks().slice(before + 1, before + 12);
+}
+
 for (const [by, mode] of [
   ['pic', 2],
   ['ioapic', 2],
@@ -171,11 +177,7 @@ for (const [by, mode] of [
   test(`ticks stay in step between the kernel's 8254 and ours: ${what}`, { skip, timeout: 60_000 }, async () => {
     const guest = machineWith(by, mode, { engine: 'dbt', switchable: true, irqchip: 'kernel' });
     const parts = [];
-    const part = async () => {
-      const before = guest.ticks().length;
-      await guest.more(12);
-      parts.push(guest.ticks().slice(before + 1, before + 12));
-    };
+    const part = async () => parts.push(await elevenTicks(guest));
     await guest.more(3);
     await part();
     for (let n = 0; n < 3; n++) {
@@ -196,11 +198,7 @@ for (const [by, mode] of [
   test(`ticks stay in step when a machine is saved and loaded: ${what}`, { skip, timeout: 60_000 }, async (t) => {
     let guest = machineWith(by, mode, { engine: 'dbt', switchable: true, irqchip: 'kernel' });
     const parts = [];
-    const part = async () => {
-      const before = guest.ticks().length;
-      await guest.more(12);
-      parts.push(guest.ticks().slice(before + 1, before + 12));
-    };
+    const part = async () => parts.push(await elevenTicks(guest));
     await guest.more(3);
     await part();
     await guest.machine.switchEngine('kvm');

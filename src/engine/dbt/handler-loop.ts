@@ -49,7 +49,7 @@ export function handlerLoop(
   e.i32(header);
   e.op('i32.eq');
   e.if(undefined, true);
-  new HandlerLowering(e, functions, types, S.KEY_CODE64, undefined).enterBlock();
+  new HandlerLowering(e, functions, types, S.KEY_CODE64, undefined).header();
   e.releaseAll(RECORD + 1);
   e.get(RECORD);
   e.i32(R.RECORD_SIZE);

@@ -25,13 +25,8 @@ export class HandlerLowering extends HandlerFlow {
   }
 
   // ---- handlers that are no instruction ----
-  /** First record of a block, and on to the next. */
+  /** First record of a block: budget, heat, exit requests. */
   header(): void {
-    this.enterBlock();
-    this.nextRecord();
-  }
-  /** Budget, heat, exit requests. */
-  enterBlock(): void {
     const e = this.emit;
     const n = e.allocate('i32');
     this.countBlock(n);

@@ -313,7 +313,8 @@ function insnOf(encoding: string): Insn {
 /** Handlers that are no instruction, by their numbers, and the ways in. */
 const SPECIAL: readonly HandlerBody['lower'][] = [
   (l) => l.invalid(),
-  (l) => l.header(),
+  // Met in front of the table (handler-loop.ts).
+  (l) => l.enter(),
   (l) => l.close(),
   (l) => l.finder(),
 ];

@@ -9,6 +9,9 @@ import * as R from './record.js';
 /** RIP is a linear address: links between pages need to know no segment. */
 export const isLinked = (key: number): boolean => (key & (S.KEY_CODE64 | S.KEY_FLAT)) !== 0;
 
+/** Of user code, whose links have a generation of their own. */
+export const isUser = (key: number): boolean => (key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK;
+
 /** Bits of a link, for `lookup`: it is good between pages; it holds the RIP that it is good for. */
 export const FAR = 1;
 export const INDIRECT = 2;

@@ -118,8 +118,7 @@ export class RegionCompiler {
       const codeOf = (at: number, delta: number): PageCode =>
         new PageCode(at, key, this.bytesOf(at, code), heats, delta);
       const pageCode = codeOf(page, 0);
-      const pages: OtherPages | undefined =
-        (key & S.KEY_CODE64) === 0 ? undefined : { records: this.records, hot: request.threshold, codeOf };
+      const pages: OtherPages | undefined = (key & S.KEY_CODE64) === 0 ? undefined : { ...heats, codeOf };
       const seeds = [block.gpa % PAGE, ...(old?.entries ?? [])];
       let region = formRegion(pageCode, seeds, pages);
       const inside = new Set(region.blocks.map((b) => b.offset));

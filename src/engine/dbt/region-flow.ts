@@ -154,7 +154,7 @@ function build(
   // What a gate leads elsewhere came by a landing, with the flags in memory.
   for (const [n, node] of nodes.entries())
     if (node.kind === 'gate') flagsAreDead[n] = flagsAreDead[node.header] as boolean;
-  const bodies = loopBodies(nodes, successors, structure, first === 1);
+  const bodies = loopBodies(successors, structure, first === 1);
   return {
     nodes,
     successors,
@@ -172,14 +172,11 @@ function build(
 
 /** Nodes of each loop, the header first; what goes round through the dispatch node is none. */
 function loopBodies(
-  nodes: readonly FlowNode[],
   successors: readonly (readonly number[])[],
   { order }: FlowStructure,
   hasDispatch: boolean,
 ): Set<number>[] {
-  const predecessors: number[][] = nodes.map(() => []);
-  for (let from = 0; from < successors.length; from++)
-    for (const to of successors[from] as readonly number[]) (predecessors[to] as number[]).push(from);
+  const predecessors = sourcesOf(successors);
   const bodies: Set<number>[] = [];
   for (let from = 0; from < successors.length; from++) {
     for (const header of successors[from] as readonly number[]) {

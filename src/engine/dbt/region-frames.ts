@@ -1,6 +1,7 @@
 /** Where a block stands in its region: its node, its frame, and the ways into other pages ([decision 15](../../../docs/decisions/0015-guests-of-regions.md)). */
 import * as S from '../../x86/state.js';
 import type { FunctionIndex } from './lower.js';
+import { isUser } from './page-links.js';
 import { isSamePage, type LinkSlot } from './region-exits.js';
 import type { FlowNode, RegionFlow } from './region-flow.js';
 import type { Region } from './region-former.js';
@@ -88,5 +89,4 @@ export abstract class RegionFrames extends RegionResume {
   }
 }
 
-const generationOf = (key: number): number =>
-  (key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK ? S.LINK_GENERATION_USER : S.LINK_GENERATION_SUPERVISOR;
+const generationOf = (key: number): number => (isUser(key) ? S.LINK_GENERATION_USER : S.LINK_GENERATION_SUPERVISOR);

@@ -7,9 +7,8 @@
  *
  * A place is an offset from the region's page and a frame. Offsets in the page, in frame 0, are their own places.
  */
-import * as S from '../../x86/state.js';
-import type { BlockRecords } from './block-records.js';
-import { type CodeBlock, PAGE, type PageCode } from './page-code.js';
+import { type BlockHeats, type CodeBlock, PAGE, type PageCode } from './page-code.js';
+import { isUser } from './page-links.js';
 
 /** Instructions of all guests of a region, of one function, and of where jumps go on; calls inside of one another. */
 interface Limits {
@@ -62,10 +61,7 @@ export const NO_GUESTS: Guests = {
 };
 
 /** Where other pages and what is known of their blocks come from. */
-export interface OtherPages {
-  readonly records: BlockRecords;
-  /** Entries of a hot block. */
-  readonly hot: number;
+export interface OtherPages extends BlockHeats {
   /** The code of a page so far from the region's. */
   codeOf(page: number, delta: number): PageCode;
 }
@@ -104,7 +100,7 @@ class GuestFinder {
     this.pages = pages;
     this.starts = [new Set(own)];
     this.codes.set(0, home);
-    this.limits = (home.key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK ? OF_USER : OF_SUPERVISOR;
+    this.limits = isUser(home.key) ? OF_USER : OF_SUPERVISOR;
     this.left = this.limits.guests;
   }
 

@@ -17,7 +17,7 @@ import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
 import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports, signatureOf } from './imports.js';
 import type { FunctionIndex } from './lower.js';
-import { FAR, followPageLink, INDIRECT, pushInterrupted, setRipBase } from './page-links.js';
+import { FAR, followPageLink, INDIRECT, isUser, pushInterrupted, setRipBase } from './page-links.js';
 import * as R from './record.js';
 import { popReturn } from './return-ring.js';
 
@@ -27,7 +27,7 @@ export type WayByPrivilege = (typeof BY_PRIVILEGE)[number];
 
 /** The way for code of that mode. */
 export function wayOf(name: WayByPrivilege, key: number): string {
-  return (key & S.KEY_CPL_MASK) === S.KEY_CPL_MASK ? `${name}User` : name;
+  return isUser(key) ? `${name}User` : name;
 }
 
 let compiled: WebAssembly.Module | undefined;
