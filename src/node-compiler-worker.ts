@@ -17,7 +17,7 @@ export interface CompilerWorkerData {
  * What was made for an answer is garbage when it is sent. V8 would let more of it gather than the thread needs. Most of it dies in
  * the young generation; more than that is collected in steps, and all when nothing is asked for a moment.
  */
-const GARBAGE_BYTES = 4 << 20;
+const GARBAGE_BYTES = 12 << 20;
 const IDLE_MS = 100;
 
 let kept = getHeapStatistics().used_heap_size;

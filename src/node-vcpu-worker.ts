@@ -32,7 +32,7 @@ function random(): number {
 }
 
 /** What the compiler makes is soon gone. */
-const COMPILER_YOUNG_GENERATION_MB = 3;
+const COMPILER_YOUNG_GENERATION_MB = 12;
 
 function startCompiler(memory: WebAssembly.Memory): CompilerThread {
   const { port1, port2 } = new MessageChannel();

@@ -2,7 +2,7 @@
 import type { Value } from '../../ir/value.js';
 import type { Emitter } from '../../wasm/emitter.js';
 import * as S from '../../x86/state.js';
-import { type FunctionIndex, Lowering } from './lower.js';
+import { Lowering, type RuntimeFunctions } from './lower.js';
 import { FAR, followPageLink, INDIRECT, isLinked } from './page-links.js';
 import * as R from './record.js';
 import { popReturn, pushReturn } from './return-ring.js';
@@ -28,7 +28,7 @@ export abstract class HandlerFlow extends Lowering {
   private readonly loops: HandlerLoops | undefined;
   constructor(
     emit: Emitter,
-    functions: FunctionIndex,
+    functions: RuntimeFunctions,
     types: HandlerTypes,
     key: number,
     loops: HandlerLoops | undefined,
@@ -90,7 +90,7 @@ export abstract class HandlerFlow extends Lowering {
     e.get(RECORD);
     e.i32(link);
     e.op('i32.add');
-    e.call(this.functions('lookup'));
+    this.functions.call(e, 'lookup');
     this.follow();
   }
   /** Goes to a relative target: by the link within the page, by that between pages, or by looking it up. */
@@ -136,7 +136,7 @@ export abstract class HandlerFlow extends Lowering {
     isFar();
     e.select('i32');
     e.op('i32.add');
-    e.call(this.functions('lookup'));
+    this.functions.call(e, 'lookup');
     this.discard(target);
     this.follow();
   }
@@ -195,7 +195,7 @@ export abstract class HandlerFlow extends Lowering {
     this.peek(rip);
     e.store('i64', 8, S.CPU_BASE + S.RIP);
     e.get(link);
-    e.call(this.functions('lookup'));
+    this.functions.call(e, 'lookup');
     e.release(link, 'i32');
     this.discard(rip);
     this.follow();

@@ -4,7 +4,7 @@ import type { FunctionBody } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
 import { HandlerLowering } from './handler.js';
 import { type HandlerTypes, RECORD } from './handler-flow.js';
-import type { FunctionIndex } from './lower.js';
+import type { RuntimeFunctions } from './lower.js';
 import * as R from './record.js';
 
 /** A handler to lower: its modes, and what writes it. */
@@ -13,7 +13,7 @@ export interface HandlerBody {
   readonly lower: (l: HandlerLowering) => void;
 }
 
-export function handlerFunction(functions: FunctionIndex, types: HandlerTypes, body: HandlerBody): FunctionBody {
+export function handlerFunction(functions: RuntimeFunctions, types: HandlerTypes, body: HandlerBody): FunctionBody {
   const emit = new Emitter(['i32']);
   body.lower(new HandlerLowering(emit, functions, types, body.key, undefined));
   return emit.finish(types.handler);
@@ -35,7 +35,7 @@ export function handlerFunction(functions: FunctionIndex, types: HandlerTypes, b
  * jumps finds a header in front of the loop, without the table.
  */
 export function handlerLoop(
-  functions: FunctionIndex,
+  functions: RuntimeFunctions,
   types: HandlerTypes,
   first: number,
   header: number,

@@ -102,7 +102,7 @@ export class HandlerLowering extends HandlerFlow {
   /** Record with no instruction: RIP is set, find what is there. */
   finder(): void {
     this.emit.i32(0);
-    this.emit.call(this.functions('lookup'));
+    this.functions.call(this.emit, 'lookup');
     this.follow();
     this.emit.unreachable();
   }
@@ -127,7 +127,7 @@ export class HandlerLowering extends HandlerFlow {
     e.get(status);
     e.return();
     e.end();
-    e.call(this.functions('deliverFault'));
+    this.functions.call(e, 'deliverFault');
     e.tee(RECORD);
     e.brIf(e.depth);
     e.i32(0);
@@ -170,10 +170,10 @@ export class HandlerLowering extends HandlerFlow {
       return;
     }
     this.emit.i32(cond);
-    this.emit.call(this.functions('condition'));
+    this.functions.call(this.emit, 'condition');
   }
   protected override flagsWord(): void {
-    this.emit.call(this.functions('computeFlags'));
+    this.functions.call(this.emit, 'computeFlags');
   }
   private storeFlagPart(offset: number, v: Value | undefined): void {
     if (v === undefined) return;
@@ -219,7 +219,7 @@ export class HandlerLowering extends HandlerFlow {
       e.i32(S.STATUS_MISS);
       e.op('i32.eq');
       e.if();
-      e.call(this.functions('lookupChecked'));
+      this.functions.call(e, 'lookupChecked');
       this.follow();
       e.end();
     }
@@ -229,17 +229,17 @@ export class HandlerLowering extends HandlerFlow {
     e.release(status, 'i32');
     if (!s.ends) return;
     this.setRip(R.NEXT);
-    e.call(this.functions('lookupChecked'));
+    this.functions.call(e, 'lookupChecked');
     this.follow();
   }
   protected override raise(vector: number, error: number | undefined): void {
     const e = this.emit;
     this.setRip(R.OFFSET);
     e.i32(vector);
-    if (error === undefined) e.call(this.functions('raise'));
+    if (error === undefined) this.functions.call(e, 'raise');
     else {
       e.i32(error);
-      e.call(this.functions('raiseError'));
+      this.functions.call(e, 'raiseError');
     }
     e.return();
   }

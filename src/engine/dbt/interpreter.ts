@@ -15,9 +15,10 @@ import { FormCache } from './form-cache.js';
 import type { HandlerTypes } from './handler-flow.js';
 import { detailOf, FLOATING_MODES, liftForm, modesOf } from './handler-forms.js';
 import { type HandlerBody, handlerFunction, handlerLoop } from './handler-loop.js';
-import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports } from './imports.js';
-import type { FunctionIndex } from './lower.js';
+import { declareMemory, importedFunctions, type RuntimeImports } from './imports.js';
+import type { RuntimeFunctions } from './lower.js';
 import { FIRST_REGION, HANDLER_STUB } from './record.js';
+import { HANDLER_SIGNATURE } from './signatures.js';
 
 /** Table entries: handlers that are no instruction first, forms next, regions from REGIONS on. */
 export const HANDLER_INVALID = 0;
@@ -68,8 +69,6 @@ const STUB_BEGIN = 'f30f1efa';
 
 export class Interpreter {
   readonly table: WebAssembly.Table;
-  /** Tail-calls the handler of a record: the way from one region to another. */
-  readonly enter: (record: number) => number;
   /** Runs from a record until something must be done; returns STATUS_*. Exceptions are delivered on the way. */
   readonly run: (record: number) => number;
   /** Mnemonics met that have no definition: they raise #UD. */
@@ -94,7 +93,6 @@ export class Interpreter {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: INITIAL_TABLE_SIZE });
     const { module, forms, made } = commonHandlers();
     const exports = imports.instantiate(module, this.table);
-    this.enter = exports['enter'] as (record: number) => number;
     this.run = exports['run'] as (record: number) => number;
     this.modules = 1;
     this.forms = new HandlerNumbers(forms);
@@ -241,7 +239,7 @@ function bodyOf({ insn, key, known }: FormHandler): HandlerBody {
 
 interface HandlerModule {
   readonly module: ModuleBuilder;
-  readonly functions: FunctionIndex;
+  readonly functions: RuntimeFunctions;
   readonly types: HandlerTypes;
 }
 
@@ -318,7 +316,7 @@ const SPECIAL: readonly HandlerBody['lower'][] = [
   (l) => l.close(),
   (l) => l.finder(),
 ];
-const WAYS_IN: readonly HandlerBody['lower'][] = [(l) => l.enter(), (l) => l.run()];
+const RUN: HandlerBody['lower'] = (l) => l.run();
 /** Translated code comes to it: it has no use for the loop of the hottest. */
 const STUB: HandlerBody['lower'] = (l) => l.stub(liftForm(insnOf(STUB_JUMP), COMMON_KEY));
 
@@ -331,11 +329,11 @@ function codeOf({ made, hot }: CommonForms): Uint8Array<ArrayBuffer> {
   const inLoop = [...SPECIAL.map(special), ...made.slice(0, hot).map(bodyOf)];
   return tableModule((m) => {
     const loopBody = handlerLoop(m.functions, m.types, HANDLER_INVALID, HANDLER_HEADER, inLoop);
-    const others = addHandlers(m, [...[...WAYS_IN, STUB].map(special), ...made.slice(hot).map(bodyOf)]);
+    const others = addHandlers(m, [...[RUN, STUB].map(special), ...made.slice(hot).map(bodyOf)]);
     const loop = m.module.addFunction(loopBody);
-    for (const [n, name] of ['enter', 'run'].entries()) m.module.export(name, others[n] as number);
-    const stub = others[WAYS_IN.length] as number;
-    m.module.elementsAt(HANDLER_INVALID, [...inLoop.map(() => loop), ...others.slice(WAYS_IN.length + 1)]);
+    const [run, stub, ...rest] = others as [number, number, ...number[]];
+    m.module.export('run', run);
+    m.module.elementsAt(HANDLER_INVALID, [...inLoop.map(() => loop), ...rest]);
     m.module.elementsAt(HANDLER_STUB, [stub]);
   });
 }

@@ -9,8 +9,11 @@ import type { WasmType } from '../../wasm/module.js';
 import { ROUTINES } from '../../x86/routines.js';
 import * as S from '../../x86/state.js';
 
-/** Index of an imported runtime function by its export name. */
-export type FunctionIndex = (name: string) => number;
+/** Calls of the runtime's functions by their export names, arguments on the stack. */
+export interface RuntimeFunctions {
+  call(e: Emitter, name: string): void;
+  returnCall(e: Emitter, name: string): void;
+}
 
 /** A page looked up in the TLB, in locals: the address is `address` plus `shift`, its host address `host` plus `delta`. */
 export interface Lookup {
@@ -26,9 +29,9 @@ const SLOT_MASK = (S.TLB_ENTRIES - 1) * S.TLB_ENTRY_SIZE;
 
 export abstract class Lowering {
   readonly emit: Emitter;
-  protected readonly functions: FunctionIndex;
+  protected readonly functions: RuntimeFunctions;
 
-  constructor(emit: Emitter, functions: FunctionIndex) {
+  constructor(emit: Emitter, functions: RuntimeFunctions) {
     this.emit = emit;
     this.functions = functions;
   }
@@ -194,7 +197,7 @@ export abstract class Lowering {
         return;
       case 'call':
         for (const a of v.args ?? []) this.value(a);
-        e.call(this.functions(v.name));
+        this.functions.call(e, v.name);
         return;
       case 'v128.const':
         e.v128(v.bytes as Uint8Array);
@@ -319,10 +322,10 @@ export abstract class Lowering {
     e.load(v.type, v.size, 0);
     e.else();
     this.pushAddress(l);
-    if (v.size === 16) e.call(this.functions(modify ? 'loadModify128Slow' : 'load128Slow'));
+    if (v.size === 16) this.functions.call(e, modify ? 'loadModify128Slow' : 'load128Slow');
     else {
       e.i32(v.size);
-      e.call(this.functions(modify ? 'loadModifySlow' : 'loadSlow'));
+      this.functions.call(e, modify ? 'loadModifySlow' : 'loadSlow');
       if (v.type === 'i32') e.op('i32.wrap_i64');
     }
     this.exitIfFailed();
@@ -340,11 +343,11 @@ export abstract class Lowering {
     e.else();
     this.pushAddress(l);
     this.peek(value);
-    if (size === 16) e.call(this.functions('store128Slow'));
+    if (size === 16) this.functions.call(e, 'store128Slow');
     else {
       if (value.type === 'i32') e.op('i64.extend_i32_u');
       e.i32(size);
-      e.call(this.functions('storeSlow'));
+      this.functions.call(e, 'storeSlow');
     }
     this.exitIfFailed();
     e.end();
@@ -365,6 +368,6 @@ export abstract class Lowering {
   protected callRoutine(name: string, args: readonly Value[]): void {
     if (ROUTINES[name] === undefined) throw new Error(`unknown routine ${name}`);
     for (const a of args) this.value(a);
-    this.emit.call(this.functions(name));
+    this.functions.call(this.emit, name);
   }
 }

@@ -10,8 +10,8 @@ import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
 import { BlockRecords } from './block-records.js';
-import { declareMemory, HANDLER_SIGNATURE, importedFunctions } from './imports.js';
-import type { FunctionIndex } from './lower.js';
+import { declareMemory, importedFunctions } from './imports.js';
+import type { RuntimeFunctions } from './lower.js';
 import { type BlockHeats, PageCode, type RegionInsn } from './page-code.js';
 import { RegionLowering } from './region.js';
 import type { LinkSlot } from './region-exits.js';
@@ -19,6 +19,7 @@ import { flowOf } from './region-flow.js';
 import { formRegion, type Region, type RegionBlock } from './region-former.js';
 import { frameOf, type OtherPages } from './region-guests.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
+import { HANDLER_SIGNATURE } from './signatures.js';
 import type { HotBlock, RegionPart, TranslatedRegion, TranslationBatch, TranslationRequest } from './translation.js';
 
 const PAGE = 4096;
@@ -148,7 +149,7 @@ export class RegionCompiler {
   }
 
   /** Lift, analyse, lower: the function of a region; undefined where there is no room for its links. */
-  private lower(region: Region, functions: FunctionIndex, type: number): Lowered | undefined {
+  private lower(region: Region, functions: RuntimeFunctions, type: number): Lowered | undefined {
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
     const lifted = region.blocks.map((b) => liftBlock(b, region.key));
     const flow = flowOf(region, lifted);

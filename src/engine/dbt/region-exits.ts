@@ -15,7 +15,7 @@
  * callers.
  */
 import * as S from '../../x86/state.js';
-import type { FunctionIndex } from './lower.js';
+import type { RuntimeFunctions } from './lower.js';
 import { FAR, isLinked, pushInterrupted } from './page-links.js';
 import { RegionState } from './region-state.js';
 import { type WayByPrivilege, wayOf } from './region-ways.js';
@@ -47,7 +47,7 @@ export abstract class RegionExits extends RegionState {
   /** All that faults find in locals. */
   private spilled = 0;
 
-  constructor(functions: FunctionIndex, key: number, slot: LinkSlot) {
+  constructor(functions: RuntimeFunctions, key: number, slot: LinkSlot) {
     super(functions, key);
     this.slot = slot;
     this.rip = this.emit.allocate('i64');
@@ -74,7 +74,7 @@ export abstract class RegionExits extends RegionState {
     e.get(this.link);
     e.get(this.offset);
     e.get(this.budget);
-    e.returnCall(this.functions('followLink'));
+    this.functions.returnCall(e, 'followLink');
     e.end();
     this.follow3('followFar');
   }
@@ -84,7 +84,7 @@ export abstract class RegionExits extends RegionState {
     e.get(this.rip);
     e.get(this.link);
     e.get(this.budget);
-    e.returnCall(this.functions(wayOf(way, this.key)));
+    this.functions.returnCall(e, wayOf(way, this.key));
   }
 
   /** What an access that leaves has in locals, as its site says. */
@@ -113,7 +113,7 @@ export abstract class RegionExits extends RegionState {
       this.storeFlags();
     });
     e.get(this.budget);
-    e.returnCall(this.functions('followSite'));
+    this.functions.returnCall(e, 'followSite');
   }
 
   /** Goes on at the header in `status`, in the page of the RIP that `rip` pushes. */
@@ -125,7 +125,7 @@ export abstract class RegionExits extends RegionState {
     e.op('i64.and');
     e.store('i64', 8, S.CPU_BASE + S.RIP_BASE);
     e.get(this.status);
-    e.returnCall(this.functions('enter'));
+    this.functions.returnCall(e, 'enterHeader');
   }
   /** Nonzero: the budget is used up, or another thread wants the vCPU. */
   protected pushInterrupted(): void {
@@ -138,7 +138,7 @@ export abstract class RegionExits extends RegionState {
     e.tee(this.status);
     e.if(undefined, true);
     e.get(this.status);
-    e.returnCall(this.functions('enter'));
+    this.functions.returnCall(e, 'enterHeader');
     e.end();
   }
   /** Chains to the record on the stack, or returns STATUS where it is 0. */
@@ -208,7 +208,7 @@ export abstract class RegionExits extends RegionState {
     const e = this.emit;
     e.get(this.rip);
     e.get(this.budget);
-    e.returnCall(this.functions('followRip'));
+    this.functions.returnCall(e, 'followRip');
   }
   /** Goes to the RIP in its local, by the link of this jump if it went there last time, too. */
   protected leaveToRip(): void {
@@ -227,7 +227,7 @@ export abstract class RegionExits extends RegionState {
     this.storeAll();
     e.get(this.rip);
     e.get(this.budget);
-    e.returnCall(this.functions(wayOf('followReturn', this.key)));
+    this.functions.returnCall(e, wayOf('followReturn', this.key));
   }
   protected override leaveWith(status: () => void, offset: number): void {
     const e = this.emit;

@@ -147,12 +147,12 @@ export abstract class RegionFlags extends RegionMemory {
     const e = this.emit;
     e.i32(cond);
     if (this.flags === 'memory') {
-      e.call(this.functions('condition'));
+      this.functions.call(e, 'condition');
       return;
     }
     this.pushOperation();
     for (let n = 0; n < WORDS.length; n++) this.pushWord(n);
-    e.call(this.functions('evaluateCondition'));
+    this.functions.call(e, 'evaluateCondition');
   }
   /** CF in a loop counted by DEC or INC: they carry it along in the record's source. */
   private carry(): void {
@@ -172,12 +172,12 @@ export abstract class RegionFlags extends RegionMemory {
   protected override flagsWord(): void {
     const e = this.emit;
     if (this.flags === 'memory') {
-      e.call(this.functions('computeFlags'));
+      this.functions.call(e, 'computeFlags');
       return;
     }
     this.pushOperation();
     for (let n = 0; n < WORDS.length; n++) this.pushWord(n);
-    e.call(this.functions('evaluateFlags'));
+    this.functions.call(e, 'evaluateFlags');
   }
 }
 

@@ -1,6 +1,6 @@
 /** Where a block stands in its region: its node, its frame, and the ways into other pages ([decision 15](../../../docs/decisions/0015-guests-of-regions.md)). */
 import * as S from '../../x86/state.js';
-import type { FunctionIndex } from './lower.js';
+import type { RuntimeFunctions } from './lower.js';
 import { isUser } from './page-links.js';
 import { isSamePage, type LinkSlot } from './region-exits.js';
 import type { FlowNode, RegionFlow } from './region-flow.js';
@@ -14,7 +14,7 @@ export abstract class RegionFrames extends RegionResume {
   /** Of the block that is lowered. */
   protected node = 0;
 
-  constructor(functions: FunctionIndex, region: Region, flow: RegionFlow, slot: LinkSlot) {
+  constructor(functions: RuntimeFunctions, region: Region, flow: RegionFlow, slot: LinkSlot) {
     super(functions, region.key, slot);
     this.region = region;
     this.flow = flow;

@@ -11,7 +11,7 @@
 import type { Statement, Value } from '../../ir/value.js';
 import * as S from '../../x86/state.js';
 import type { Lookup } from './lower.js';
-import { RegionRegisters } from './region-registers.js';
+import { RegionLastPages } from './region-last-pages.js';
 import { boundOf, isInTable } from './value-bounds.js';
 
 /** What an address is counted from: a number made up for a register's value, or a value itself. */
@@ -23,14 +23,6 @@ interface Place {
 interface KnownLookup extends Lookup {
   readonly place: Place;
   readonly write: boolean;
-}
-/** The page that an access in a loop found last, in locals. */
-interface LastPage {
-  /** Linear address. */
-  readonly page: number;
-  readonly host: number;
-  /** What is less than this behind its address is in the page; 0 while there is none. */
-  readonly limit: number;
 }
 /** What is known at a point of the code. */
 export interface MemoryKnowledge {
@@ -44,11 +36,9 @@ const MAX_LOOKUPS = 4;
 const PAGE = 4096;
 const WATCHED = S.KEY_DATA_BREAKPOINT | S.KEY_ALIGN;
 
-export abstract class RegionMemory extends RegionRegisters {
+export abstract class RegionMemory extends RegionLastPages {
   protected abstract readonly key: number;
   private lookups: KnownLookup[] = [];
-  private readonly lastPages: LastPage[] = [];
-  private lastPagesUsed = 0;
   /** By register. */
   private places: (Place | undefined)[] = [];
   /** By register: its value is at most this. */
@@ -93,69 +83,8 @@ export abstract class RegionMemory extends RegionRegisters {
     this.forgetPages();
   }
 
-  // ---- pages of accesses in loops ----
-  /** The present code is in a loop whose accesses remember their pages. */
-  protected abstract get isPagedLoop(): boolean;
-  /** For so many accesses. */
-  protected reservePages(count: number): void {
-    const e = this.emit;
-    for (let n = 0; n < count; n++)
-      this.lastPages.push({ page: e.allocateNew('i64'), host: e.allocateNew('i32'), limit: e.allocateNew('i64') });
-  }
-  /** Behind routines, which may change mappings. */
-  protected forgetPages(): void {
-    for (const { limit } of this.lastPages) {
-      this.emit.i64Small(0);
-      this.emit.set(limit);
-    }
-  }
-  private nextPage(address: Value): LastPage | undefined {
-    if (!this.isPagedLoop || this.isConditional || this.lastPagesUsed === this.lastPages.length) return undefined;
-    if (!isInTable(address, this.boundOfRegister)) return undefined;
-    return this.lastPages[this.lastPagesUsed++];
-  }
   private readonly boundOfRegister = ({ imm, local }: Value): number =>
     local < 0 ? (this.bounds[imm] ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
-  /** In the page of last time, else by the TLB. */
-  private inLastPage(
-    last: LastPage,
-    address: Value,
-    size: number,
-    write: boolean,
-    value: Value | undefined,
-    modify: boolean,
-  ): Lookup {
-    const e = this.emit;
-    const l = { address: e.allocate('i64'), shift: 0, delta: e.allocate('i64'), host: e.allocate('i32'), behind: 0 };
-    this.value(address);
-    e.tee(l.address);
-    e.get(last.page);
-    e.op('i64.sub');
-    e.tee(l.delta);
-    e.get(last.limit);
-    e.op('i64.ge_u');
-    e.if(undefined, false);
-    this.findPage(l, write);
-    this.ask(l, size, value, modify);
-    e.get(l.host);
-    e.set(last.host);
-    e.get(l.address);
-    e.get(l.delta);
-    e.op('i64.sub');
-    e.set(last.page);
-    // What is no RAM is found elsewhere, and not kept.
-    e.i64Small(4097 - size);
-    e.i64Small(0);
-    e.get(l.delta);
-    e.i64Small(4097 - size);
-    e.op('i64.lt_u');
-    e.select('i64');
-    e.set(last.limit);
-    e.end();
-    e.get(last.host);
-    e.set(l.host);
-    return l;
-  }
 
   // ---- where addresses are ----
   private placeOfRegister(reg: number): Place {
@@ -278,10 +207,11 @@ export abstract class RegionMemory extends RegionRegisters {
       this.ask(found, size, value, modify);
       return found;
     }
-    const last = isAlone ? undefined : this.nextPage(address);
-    const found =
-      last === undefined ? this.probe(address, write) : this.inLastPage(last, address, size, write, value, modify);
-    if (last === undefined) this.ask(found, size, value, modify);
+    const ask = (l: Lookup): void => this.ask(l, size, value, modify);
+    const isInLoop = this.isPagedLoop && !isAlone && !this.isConditional;
+    const last = isInLoop && isInTable(address, this.boundOfRegister) ? this.nextPage() : undefined;
+    const found = last === undefined ? this.probe(address, write) : this.inLastPage(last, address, size, write, ask);
+    if (last === undefined) ask(found);
     if (place !== undefined && !this.isConditional) {
       const { address: at, shift, delta, host, behind } = found;
       this.remember({ address: at, shift, delta, host, behind, place, write });
@@ -334,7 +264,7 @@ export abstract class RegionMemory extends RegionRegisters {
       if (value.type === 'i32') e.op('i64.extend_i32_u');
     }
     this.pushSite(size - 1 + (modify ? S.SITE_MODIFY : 0));
-    e.call(this.functions(value === undefined ? 'loadHost' : size === 16 ? 'storeHost128' : 'storeHost'));
+    this.functions.call(e, value === undefined ? 'loadHost' : size === 16 ? 'storeHost128' : 'storeHost');
     e.tee(l.host);
     this.leaveIfRefused();
     e.i32(0);

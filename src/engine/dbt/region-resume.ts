@@ -63,7 +63,7 @@ export abstract class RegionResume extends RegionExits {
     e.end();
     e.end();
     e.i32(slot | FAR | INDIRECT);
-    e.call(this.functions('lookup'));
+    this.functions.call(e, 'lookup');
     this.follow();
   }
   protected override resume(routine: string): void {
@@ -103,12 +103,12 @@ export abstract class RegionResume extends RegionExits {
     this.pushIsOfThisMode();
     e.if(undefined, true);
     e.get(this.status);
-    e.returnCall(this.functions('enter'));
+    this.functions.returnCall(e, 'enterHeader');
     e.end();
     e.end();
     this.setRip(next);
     e.i32(slot);
-    e.call(this.functions('lookup'));
+    this.functions.call(e, 'lookup');
     this.follow();
   }
   /** The header (in `status`) is one of the mode that the processor is in now. */
@@ -134,7 +134,7 @@ export abstract class RegionResume extends RegionExits {
     }
   }
   private lookUp(): void {
-    this.emit.call(this.functions('lookupChecked'));
+    this.functions.call(this.emit, 'lookupChecked');
     this.follow();
   }
 }

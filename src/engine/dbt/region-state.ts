@@ -3,7 +3,7 @@ import type { Statement, Value } from '../../ir/value.js';
 import { Emitter } from '../../wasm/emitter.js';
 import { ROUTINES } from '../../x86/routines.js';
 import * as S from '../../x86/state.js';
-import type { FunctionIndex } from './lower.js';
+import type { RuntimeFunctions } from './lower.js';
 import { RegionFlags } from './region-flags.js';
 import { type LiftedInsn, registersIn } from './region-registers.js';
 
@@ -16,7 +16,7 @@ export abstract class RegionState extends RegionFlags {
   /** Scratch: the status of a routine, a header. */
   protected readonly status: number;
 
-  constructor(functions: FunctionIndex, key: number) {
+  constructor(functions: RuntimeFunctions, key: number) {
     super(new Emitter(['i32']), functions);
     this.key = key;
     this.budget = this.emit.allocate('i32');
@@ -83,10 +83,10 @@ export abstract class RegionState extends RegionFlags {
     const e = this.emit;
     this.leaveWith(() => {
       e.i32(vector);
-      if (error === undefined) e.call(this.functions('raise'));
+      if (error === undefined) this.functions.call(e, 'raise');
       else {
         e.i32(error);
-        e.call(this.functions('raiseError'));
+        this.functions.call(e, 'raiseError');
       }
     }, this.insn.offset);
   }

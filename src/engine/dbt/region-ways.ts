@@ -2,6 +2,7 @@
  * The ways from one region to another: functions that regions end with by a tail call. They are the same for all regions, and
  * V8 compiles them once.
  *
+ *   enterHeader     to a header
  *   followLink      to a page offset of the same page, through a link of one word
  *   followFar       to a fixed RIP in another page, through a link between pages
  *   followIndirect  to a RIP known at run time, through the link to where this jump went last
@@ -15,13 +16,15 @@
 import { Emitter } from '../../wasm/emitter.js';
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
-import { declareMemory, HANDLER_SIGNATURE, importedFunctions, type RuntimeImports, signatureOf } from './imports.js';
-import type { FunctionIndex } from './lower.js';
+import { bridged } from './bridges.js';
+import { declareMemory, importedFunctions, type RuntimeImports } from './imports.js';
+import type { RuntimeFunctions } from './lower.js';
 import { FAR, followPageLink, INDIRECT, isUser, pushInterrupted, setRipBase } from './page-links.js';
 import * as R from './record.js';
 import { popReturn } from './return-ring.js';
+import { HANDLER_SIGNATURE, signatureOf } from './signatures.js';
 
-const OF_ALL = ['followLink', 'followRip', 'followSite'] as const;
+const OF_ALL = ['enterHeader', 'followLink', 'followRip', 'followSite'] as const;
 const BY_PRIVILEGE = ['followFar', 'followIndirect', 'followReturn'] as const;
 export type WayByPrivilege = (typeof BY_PRIVILEGE)[number];
 
@@ -44,11 +47,10 @@ function waysModule(): Uint8Array<ArrayBuffer> {
   declareMemory(module);
   module.importTable('env', 'table', 0);
   const functions = importedFunctions(module);
-  functions('lookup');
   const handler = module.type(HANDLER_SIGNATURE);
+  const bodies: [string, FunctionBody][] = [];
   const add = (name: string, write: (way: Way, type: number) => FunctionBody): void => {
-    const body = write(new Way(name, functions, handler), module.type(signatureOf(name)));
-    module.export(name, module.addFunction(body));
+    bodies.push([name, write(new Way(name, functions, handler), module.type(bridged(signatureOf(name))))]);
   };
   for (const name of OF_ALL) add(name, (way, type) => way[name](type));
   for (const way of BY_PRIVILEGE) {
@@ -57,20 +59,26 @@ function waysModule(): Uint8Array<ArrayBuffer> {
       add(wayOf(way, key), (w, type) => w[way](type, generation));
     }
   }
+  // Every import comes before the first function.
+  for (const [name, body] of bodies) module.export(name, module.addFunction(body));
   return module.finish();
 }
 
 class Way {
   private readonly emit: Emitter;
-  private readonly functions: FunctionIndex;
+  private readonly functions: RuntimeFunctions;
   private readonly handlerType: number;
 
-  constructor(name: string, functions: FunctionIndex, handlerType: number) {
-    this.emit = new Emitter(signatureOf(name).params);
+  constructor(name: string, functions: RuntimeFunctions, handlerType: number) {
+    this.emit = new Emitter(bridged(signatureOf(name)).params);
     this.functions = functions;
     this.handlerType = handlerType;
   }
 
+  enterHeader(type: number): FunctionBody {
+    this.goTo(0);
+    return this.emit.finish(type);
+  }
   followLink(type: number): FunctionBody {
     const [link, offset, budget] = [0, 1, 2];
     const e = this.emit;
@@ -80,7 +88,7 @@ class Way {
     this.returnIfInterrupted(budget, () => this.setRip(offset));
     e.get(link);
     e.load('i32', 4, 0);
-    this.enterHeader(header);
+    this.goToHeader(header);
     this.setRip(offset);
     this.lookUp(link, header);
     return e.finish(type);
@@ -203,7 +211,7 @@ class Way {
     e.get(link);
     e.load('i32', 4, 0);
     e.set(link);
-    this.enter(link);
+    this.goTo(link);
   }
   /** The header stands at link - 1, for bit 0 of the link is set; what does not hold is left for `lookup`. */
   private followRing(rip: number, link: number, header: number, generation: number): void {
@@ -219,7 +227,7 @@ class Way {
       header,
       word,
       () => e.get(rip),
-      () => this.enter(header),
+      () => this.goTo(header),
       () => {
         e.i32(0);
         e.load('i32', 4, S.CPU_BASE + generation);
@@ -272,7 +280,7 @@ class Way {
     e.op('i64.and');
     e.store('i64', 8, S.CPU_BASE + S.RIP);
   }
-  private enter(header: number): void {
+  private goTo(header: number): void {
     const e = this.emit;
     e.get(header);
     e.get(header);
@@ -280,19 +288,19 @@ class Way {
     e.returnCallIndirect(this.handlerType);
   }
   /** Goes on at the header on the stack, if it is not 0. */
-  private enterHeader(header: number): void {
+  private goToHeader(header: number): void {
     const e = this.emit;
     e.tee(header);
     e.if(undefined, true);
-    this.enter(header);
+    this.goTo(header);
     e.end();
   }
   /** Goes on at what is found at RIP, or returns STATUS. */
   private lookUp(link: number, header: number): void {
     const e = this.emit;
     e.get(link);
-    e.call(this.functions('lookup'));
-    this.enterHeader(header);
+    this.functions.call(e, 'lookup');
+    this.goToHeader(header);
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + S.STATUS);
   }

@@ -9,7 +9,7 @@
 import type { Statement } from '../../ir/value.js';
 import type { FunctionBody } from '../../wasm/module.js';
 import * as S from '../../x86/state.js';
-import type { FunctionIndex } from './lower.js';
+import type { RuntimeFunctions } from './lower.js';
 import * as R from './record.js';
 import { RegionEnds } from './region-ends.js';
 import type { LinkSlot } from './region-exits.js';
@@ -36,7 +36,7 @@ export class RegionLowering extends RegionEnds {
 
   /** `table`: linear-memory address of the landings by page offset, where the region has one. */
   constructor(
-    functions: FunctionIndex,
+    functions: RuntimeFunctions,
     handlerType: number,
     region: Region,
     flow: RegionFlow,

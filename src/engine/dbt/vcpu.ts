@@ -117,7 +117,6 @@ export class DbtVcpu implements SteppingVcpu {
     this.view = new DataView(memory.buffer);
     const imports = new RuntimeImports(memory, runtime);
     this.interpreter = new Interpreter(imports);
-    imports.provide('enter', this.interpreter.enter);
     provideWays(imports, this.interpreter.table);
     this.cache = new BlockCache(memory, this.interpreter, this.runtime);
     this.translator = new Translator(imports, this.interpreter.table, this.cache, startCompiler, options.hotThreshold);
