@@ -27,15 +27,25 @@ function rig(): {
 
 const gpas = (blocks: readonly Block[]): number[] => blocks.map(({ gpa }) => gpa);
 
+const PAGE = 4096;
+
 test('the hottest come first, and none that is far cooler with them', () => {
   const { queue, heats, block } = rig();
-  for (const gpa of [1, 2, 3]) queue.add(block(gpa, 2000), 0);
-  heats.set(2, 9000);
-  heats.set(3, 4000);
-  assert.deepEqual(gpas(queue.take(MS, false)), [2, 3]);
+  for (const page of [1, 2, 3]) queue.add(block(page * PAGE, 2000), 0);
+  heats.set(2 * PAGE, 9000);
+  heats.set(3 * PAGE, 4000);
+  assert.deepEqual(gpas(queue.take(MS, false)), [2 * PAGE, 3 * PAGE]);
   assert.equal(queue.length, 1);
-  assert.deepEqual(gpas(queue.take(MS, false)), [1]);
+  assert.deepEqual(gpas(queue.take(MS, false)), [PAGE]);
   assert.deepEqual(queue.take(MS, false), []);
+});
+
+test('what is hot in the pages of the hottest comes with them', () => {
+  const { queue, heats, block } = rig();
+  for (const gpa of [1, 2, PAGE + 1]) queue.add(block(gpa, 2000), 0);
+  heats.set(2, 9000);
+  assert.deepEqual(gpas(queue.take(MS, false)), [2, 1]);
+  assert.deepEqual(gpas(queue.take(MS, false)), [PAGE + 1]);
 });
 
 test('what is dead or was hardly entered while it waited is not compiled', () => {
@@ -52,9 +62,11 @@ test('what is dead or was hardly entered while it waited is not compiled', () =>
 
 test('a batch is bounded', () => {
   const { queue, block } = rig();
-  for (let gpa = 0; gpa < 30; gpa++) queue.add(block(gpa, 2000), 0);
+  for (let page = 0; page < 30; page++) queue.add(block(page * PAGE, 2000), 0);
   assert.equal(queue.isFull, true);
   assert.equal(queue.take(MS, false).length, 12);
   assert.equal(queue.length, 18);
   assert.equal(queue.waitedNs(3 * MS), 3 * MS);
+  for (let offset = 1; offset < 100; offset++) queue.add(block(29 * PAGE + offset, 9000), 0);
+  assert.equal(queue.take(MS, false).length, 64, 'of one page');
 });

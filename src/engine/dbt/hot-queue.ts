@@ -1,8 +1,12 @@
 /** Hot blocks that wait to be compiled. A compiler in a thread of its own can be far behind: not all stay hot so long. */
 import type { Block } from './block-cache.js';
 
-/** Blocks of one batch at most. */
+const PAGE = 4096;
+/** More than there are block keys. */
+const KEYS = 2 ** 20;
+/** The hottest blocks of one batch at most, and with others of their pages. */
 const BATCH = 12;
+const WHOLE_BATCH = 64;
 /** The hottest of a batch has run at most so many times as often as the coolest. */
 const HEAT_OF_ONE_BATCH = 3;
 /** A block that has waited this long ... */
@@ -66,7 +70,10 @@ export class HotQueue {
     }
     const order = hot.toSorted((a, b) => b.heat - a.heat);
     const least = (order[0]?.heat ?? 0) / HEAT_OF_ONE_BATCH;
-    const batch = new Set(order.slice(0, BATCH).filter(({ heat }) => heat >= least));
+    const hottest = order.slice(0, BATCH).filter(({ heat }) => heat >= least);
+    // Those of the same pages will likely be in the same regions, which else were made again for them.
+    const pages = new Set(hottest.map(pageOf));
+    const batch = new Set(order.filter((each) => pages.has(pageOf(each))).slice(0, WHOLE_BATCH));
     this.waiting = hot.filter((each) => !batch.has(each));
     return [...batch].map(({ block }) => block);
   }
@@ -76,6 +83,9 @@ export class HotQueue {
     this.heat.cool(gpa, key);
   }
 }
+
+/** Page and mode as one number. */
+const pageOf = ({ block: { gpa, key } }: Waiting): number => Math.floor(gpa / PAGE) * KEYS + key;
 
 function isStillHot({ sinceNs, before, heat }: Waiting, nowNs: number): boolean {
   const waitedNs = nowNs - sinceNs;

@@ -16,7 +16,7 @@ import { type BlockHeats, PageCode, type RegionInsn } from './page-code.js';
 import { RegionLowering } from './region.js';
 import type { LinkSlot } from './region-exits.js';
 import { flowOf } from './region-flow.js';
-import { formRegion, type Region, type RegionBlock } from './region-former.js';
+import { chooseBlocks, formRegion, type Region, type RegionBlock } from './region-former.js';
 import { frameOf, type OtherPages } from './region-guests.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
 import { HANDLER_SIGNATURE } from './signatures.js';
@@ -121,17 +121,15 @@ export class RegionCompiler {
       const pageCode = codeOf(page, 0);
       const pages: OtherPages | undefined = (key & S.KEY_CODE64) === 0 ? undefined : { ...heats, codeOf };
       const seeds = [block.gpa % PAGE, ...(old?.entries ?? [])];
-      let region = formRegion(pageCode, seeds, pages);
-      const inside = new Set(region.blocks.map((b) => b.offset));
-      for (const offset of old?.offsets ?? []) inside.add(offset);
+      const near = rest.filter((b) => b.key === key && b.gpa - (b.gpa % PAGE) === page);
+      const more = joined(pageCode, seeds, near, old?.offsets ?? []);
+      let region = formRegion(pageCode, [...seeds, ...more.map((b) => b.gpa % PAGE)], pages);
       // What an indirect jump leads to is not known, but likely in its page.
-      const more = rest.filter(
-        (b) => b.key === key && b.gpa - (b.gpa % PAGE) === page && (region.hasTable || inside.has(b.gpa % PAGE)),
-      );
-      if (more.length > 0) {
-        rest = rest.filter((b) => !more.includes(b));
-        region = formRegion(pageCode, [...seeds, ...more.map((b) => b.gpa % PAGE)], pages);
+      if (region.hasTable && more.length < near.length) {
+        more.splice(0, more.length, ...near);
+        region = formRegion(pageCode, [...seeds, ...near.map((b) => b.gpa % PAGE)], pages);
       }
+      rest = rest.filter((b) => !more.includes(b));
       plans.push({ region, hot: [{ ...block, replaces: old }, ...more] });
     }
     return plans;
@@ -195,6 +193,26 @@ export class RegionCompiler {
     for (const [offset, number] of landings)
       if (isInPage(offset) && number < MAX_LANDINGS) this.memory[table + offset] = number + 1;
   }
+}
+
+/** Of other hot blocks of a page those that belong to a region: they are inside, or lead there by themselves. `old`: what was inside. */
+function joined(
+  code: PageCode,
+  seeds: readonly number[],
+  others: readonly HotBlock[],
+  old: readonly number[],
+): HotBlock[] {
+  const more: HotBlock[] = [];
+  if (others.length === 0) return more;
+  const inside = new Set([...chooseBlocks(code, seeds), ...old]);
+  for (const b of others) {
+    const offset = b.gpa % PAGE;
+    const reached = inside.has(offset) ? [] : chooseBlocks(code, [offset]);
+    if (!inside.has(offset) && !reached.some((at) => seeds.includes(at))) continue;
+    more.push(b);
+    for (const at of reached) inside.add(at);
+  }
+  return more;
 }
 
 interface Lowered {

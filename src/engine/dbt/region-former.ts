@@ -49,7 +49,7 @@ export interface Region {
 /** The region of the blocks at `seeds`, offsets in the page. */
 export function formRegion(code: PageCode, seeds: readonly number[], pages: OtherPages | undefined): Region {
   const { page, key } = code;
-  const chosen = choose(code, seeds);
+  const chosen = chooseBlocks(code, seeds);
   const starts = new Set(chosen);
   const own = chosen.map((offset) => code.blockUpTo(offset, starts));
   const guests = pages === undefined ? NO_GUESTS : guestsOf(code, own, starts, pages);
@@ -76,7 +76,7 @@ export function formRegion(code: PageCode, seeds: readonly number[], pages: Othe
 }
 
 /** Page offsets of the blocks to include, breadth first. */
-function choose(code: PageCode, seeds: readonly number[]): number[] {
+export function chooseBlocks(code: PageCode, seeds: readonly number[]): number[] {
   const seen = new Set(seeds);
   const queue = [...seen];
   const chosen: number[] = [];
