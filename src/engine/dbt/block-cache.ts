@@ -150,12 +150,16 @@ export class BlockCache {
   heat(block: Block): number {
     return this.word(block.header, R.HEADER_HEAT);
   }
-  /** Lets a hot block become hot again after so many entries more; false where there are none or it was told so before. */
-  defer(block: Block, entries: number): boolean {
-    if (this.word(block.header, R.HEADER_DEFERRED) !== 0) return false;
-    this.setWord(block.header, R.HEADER_DEFERRED, 1);
+  /**
+   * Lets a hot block become hot again, so many entries later than a new one would; false where it was told so before for that
+   * reason (a bit of HEADER_DEFERRED).
+   */
+  defer(block: Block, entries: number, reason: number): boolean {
+    const reasons = this.word(block.header, R.HEADER_DEFERRED);
+    if ((reasons & reason) !== 0) return false;
+    this.setWord(block.header, R.HEADER_DEFERRED, reasons | reason);
     this.setWord(block.header, R.HEADER_HEAT, -entries);
-    return entries > 0;
+    return true;
   }
   /** Lets the block there become hot again, having run once at least: a hot block is not entered. */
   cool(gpa: number, key: number): void {

@@ -4,9 +4,9 @@ import { Duty } from './duty.js';
 
 const MS = 1e6;
 
-test('a guest that wakes for a moment now and then is idle, one that works is not', () => {
-  const duty = new Duty();
-  assert.equal(duty.isIdle(0), false, 'at its start');
+test('who wakes for a moment now and then does next to nothing', () => {
+  const duty = new Duty(false);
+  assert.equal(duty.share(0), 1, 'at its start');
   let now = 0;
   for (let n = 0; n < 20; n++) {
     duty.sleep(now);
@@ -14,9 +14,10 @@ test('a guest that wakes for a moment now and then is idle, one that works is no
     duty.wake(now);
     now += 1 * MS;
   }
-  assert.equal(duty.isIdle(now), true);
-  assert.equal(duty.isIdle(now + 30 * MS), false, 'a thirtieth of a second of work later');
+  assert.ok(duty.share(now) < 0.05);
+  assert.ok(duty.share(now + 30 * MS) > 0.05, 'a thirtieth of a second of work later');
   duty.sleep(now + 30 * MS);
-  assert.equal(duty.isIdle(now + 31 * MS), false);
-  assert.equal(duty.isIdle(now + 2000 * MS), true, 'and after two seconds of sleep');
+  assert.ok(duty.share(now + 31 * MS) > 0.05);
+  assert.ok(duty.share(now + 2000 * MS) < 0.05, 'and after two seconds of sleep');
+  assert.equal(new Duty(true).share(0), 0);
 });

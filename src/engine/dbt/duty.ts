@@ -1,18 +1,18 @@
-/**
- * How much of its time the guest has run lately. What gets hot while it sleeps nearly always took many seconds for that: the
- * host would pay more for its translation than for interpreting it.
- */
+/** How much of its time somebody has worked lately: an average that forgets. */
 
-/** Time constant of the average. */
+/** Its time constant. */
 const MEMORY_NS = 300e6;
-/** A guest that runs less than this part of its time is idle: interpreted for ever it would cost no more than that. */
-const IDLE = 0.05;
 
 export class Duty {
-  /** The average at `since`: 1 is a guest that never sleeps. */
-  private average = 1;
+  /** The average at `since`: 1 never rests. */
+  private average: number;
   private since = 0;
-  isAsleep = false;
+  isAsleep: boolean;
+
+  constructor(isAsleep: boolean) {
+    this.isAsleep = isAsleep;
+    this.average = isAsleep ? 0 : 1;
+  }
 
   sleep(nowNs: number): void {
     this.turn(true, nowNs);
@@ -21,16 +21,13 @@ export class Duty {
     this.turn(false, nowNs);
   }
   private turn(isAsleep: boolean, nowNs: number): void {
-    this.average = this.at(nowNs);
+    this.average = this.share(nowNs);
     this.since = nowNs;
     this.isAsleep = isAsleep;
   }
 
-  isIdle(nowNs: number): boolean {
-    return this.at(nowNs) < IDLE;
-  }
-
-  private at(nowNs: number): number {
+  /** From 0 to 1. */
+  share(nowNs: number): number {
     const goal = this.isAsleep ? 0 : 1;
     return goal + (this.average - goal) * Math.exp((this.since - nowNs) / MEMORY_NS);
   }

@@ -14,7 +14,7 @@
  * where that went last: header, 4 generation, 8 RIP.
  * Header: handler and offset as above, 6 bytes of code in the block u16, 8 instructions in the block, 12 times entered,
  * 16 host address of its page, 20 block key, 24 host address of the second page where its only instruction crosses (0: none),
- * 28 number of the region's entry (where the handler is a region), 32, 36, 40 the block cache's lists, 44 told to wait.
+ * 28 number of the region's entry (where the handler is a region), 32, 36, 40 the block cache's lists, 44 reasons why it was told to wait.
  */
 /** Handlers from here on are regions; the one before them goes through stubs of procedure linkage tables. */
 export const FIRST_REGION = 4096;
@@ -51,3 +51,6 @@ export const HEADER_SAME_START = 32;
 export const HEADER_SAME_PAGE = 36;
 export const HEADER_SAME_SECOND_PAGE = 40;
 export const HEADER_DEFERRED = 44;
+/** Values of it: a region must be made again for the block, the compiler is busy. */
+export const DEFERRED_FOR_REGION = 1;
+export const DEFERRED_FOR_LOAD = 2;

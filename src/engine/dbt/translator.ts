@@ -5,10 +5,11 @@
 import * as S from '../../x86/state.js';
 import type { Block, BlockCache, CompiledRegion } from './block-cache.js';
 import { Delays } from './delays.js';
+import { Duty } from './duty.js';
 import { HotQueue } from './hot-queue.js';
 import type { RuntimeImports } from './imports.js';
 import { MAX_TABLE_SIZE } from './interpreter.js';
-import { FIRST_REGION } from './record.js';
+import { DEFERRED_FOR_LOAD, DEFERRED_FOR_REGION, FIRST_REGION } from './record.js';
 import type { Compiler, HotBlock, RegionPart, TranslatedRegion, TranslationBatch } from './translation.js';
 
 const PAGE = 4096;
@@ -18,6 +19,8 @@ const MAX_GENERATION = 6;
 const HOT_TO_WARM = 40;
 /** To make a region again costs as much as its size: a block that wants it must be worth it. */
 const HOT_TO_PATIENCE = 40;
+/** A block must get hot twice while the compiler works more than this part of its time. */
+const BUSY = 0.5;
 /** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
 const ROOM = 65536;
 const LOW_ROOM = 32768;
@@ -39,6 +42,7 @@ export class Translator {
   private nextIndex = FIRST_REGION;
   private readonly queue: HotQueue;
   private isCompiling = false;
+  private readonly load = new Duty(true);
   private roomLeft = 0;
   private roomEpoch = -1;
   // Counters for statistics.
@@ -81,6 +85,7 @@ export class Translator {
    * of them, and the compiler has nothing to do.
    */
   request(block: Block, nowNs: number): boolean {
+    if (this.load.share(nowNs) > BUSY && this.cache.defer(block, 0, DEFERRED_FOR_LOAD)) return false;
     this.queue.add(block, nowNs);
     if (this.queue.isFull) this.advance(nowNs);
     return !this.isCompiling && this.queue.length === 1;
@@ -101,7 +106,7 @@ export class Translator {
   advance(nowNs: number): void {
     if (!this.isWaiting) return;
     const started = performance.now();
-    if (this.isCompiling) this.collect();
+    if (this.isCompiling) this.collect(nowNs);
     if (!this.isCompiling && this.isTime(nowNs)) this.submit(nowNs);
     this.stalls.add(performance.now() - started);
   }
@@ -118,11 +123,13 @@ export class Translator {
       const { gpa, key } = block;
       const found = this.cache.regionAt(gpa, key);
       const old = found !== undefined && found.generation < MAX_GENERATION ? found : undefined;
-      if (old !== undefined && this.cache.defer(block, Math.floor(old.instructions * this.patience))) continue;
+      const patience = old === undefined ? 0 : Math.floor(old.instructions * this.patience);
+      if (patience > 0 && this.cache.defer(block, patience, DEFERRED_FOR_REGION)) continue;
       hot.push({ gpa, key, replaces: old === undefined ? undefined : toReplace(old) });
     }
     if (hot.length === 0) return;
     this.isCompiling = true;
+    this.load.wake(nowNs);
     const { epoch } = this.cache;
     if (epoch !== this.roomEpoch) this.roomLeft = 0;
     this.roomEpoch = epoch;
@@ -135,13 +142,14 @@ export class Translator {
       room: at === 0 ? undefined : { at, bytes: ROOM },
     });
     // A compiler of this thread is done now.
-    this.collect();
+    this.collect(nowNs);
   }
 
-  private collect(): void {
+  private collect(nowNs: number): void {
     const batch = this.compiler.take();
     if (batch === undefined) return;
     this.isCompiling = false;
+    this.load.sleep(nowNs);
     this.milliseconds += batch.milliseconds;
     // The guest's memory was replaced or the record area was full: nothing of it is known any more.
     if (batch.epoch !== this.cache.epoch) return;

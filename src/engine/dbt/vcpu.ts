@@ -63,6 +63,8 @@ const PAGE = 4096;
  * for translated code: interpreted it lasts ten times as long.
  */
 const SOON = 50_000;
+/** What gets hot while the guest sleeps more than the rest took many seconds for that: the host would pay more for its translation. */
+const IDLE = 0.05;
 /** Modes in which every instruction is stepped. */
 const TRACED = S.KEY_TRAP | S.KEY_CODE_BREAKPOINT | S.KEY_DATA_BREAKPOINT;
 /** fetchHost's answer for memory that is not RAM. */
@@ -85,7 +87,7 @@ export class DbtVcpu implements SteppingVcpu {
   /** Instructions per nanosecond, measured, for turning slices into budgets. */
   private rate = 0.1;
   private readonly now: () => number;
-  private readonly duty = new Duty();
+  private readonly duty = new Duty(false);
   private readonly answers: DirectAnswers | undefined;
   private runs = 0;
   /** What was taken from this slice's budget so that it ends sooner. */
@@ -319,7 +321,7 @@ export class DbtVcpu implements SteppingVcpu {
   }
 
   private hot(block: Block, nowNs: number): void {
-    if (this.duty.isIdle(nowNs)) this.cache.cool(block.gpa, block.key);
+    if (this.duty.share(nowNs) < IDLE) this.cache.cool(block.gpa, block.key);
     else if (this.translator.request(block, nowNs)) this.endSlice(SOON);
   }
 
