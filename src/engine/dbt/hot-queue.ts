@@ -10,9 +10,9 @@ const WHOLE_BATCH = 64;
 /** The hottest of a batch has run at most so many times as often as the coolest. */
 const HEAT_OF_ONE_BATCH = 3;
 /** A block that has waited this long ... */
-const LONG_WAIT_NS = 5e6;
-/** ... and was entered less often meanwhile is hot no more: its translation would cost what it saves in half a second. */
-const LEAST_ENTRIES_PER_MS = 50;
+const LONG_WAIT_NS = 30e6;
+/** ... and was entered less often meanwhile is hot no more: its translation would cost what it saves in seconds. */
+const LEAST_ENTRIES_PER_MS = 10;
 
 /** What is known of blocks. */
 export interface Heat {
