@@ -129,8 +129,11 @@ export class RegionCompiler {
         more.splice(0, more.length, ...near);
         region = formRegion(pageCode, [...seeds, ...near.map((b) => b.gpa % PAGE)], pages);
       }
-      rest = rest.filter((b) => !more.includes(b));
-      plans.push({ region, hot: [{ ...block, replaces: old }, ...more] });
+      // A region has room for so many: the others get one of their own.
+      const places = new Set(region.blocks.map((b) => b.place));
+      const served = more.filter((b) => places.has(b.gpa % PAGE));
+      rest = rest.filter((b) => !served.includes(b));
+      plans.push({ region, hot: [{ ...block, replaces: old }, ...served] });
     }
     return plans;
   }
