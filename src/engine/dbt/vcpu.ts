@@ -63,7 +63,7 @@ const PAGE = 4096;
  * for translated code: interpreted it lasts ten times as long.
  */
 const SOON = 50_000;
-/** What gets hot while the guest sleeps more than the rest took many seconds for that: the host would pay more for its translation. */
+/** What gets hot while the guest runs less than this part of its time took many seconds for that: to interpret it costs less. */
 const IDLE = 0.05;
 /** Modes in which every instruction is stepped. */
 const TRACED = S.KEY_TRAP | S.KEY_CODE_BREAKPOINT | S.KEY_DATA_BREAKPOINT;
