@@ -20,7 +20,7 @@ async function writeHandlers() {
   const file = `${root}/dist/handlers.wasm`;
   rmSync(file, { force: true });
   if (process.exitCode) return;
-  const { commonHandlersCode } = await import('../dist/engine/dbt/interpreter.js');
+  const { commonHandlersCode } = await import('../dist/engine/dbt/common-handlers.js');
   writeFileSync(file, commonHandlersCode());
 }
 

@@ -5,8 +5,9 @@
 import * as S from '../../x86/state.js';
 import { BlockDecoder, MAX_BLOCK_SIZE, sizeOf } from './block-decoder.js';
 import { startList } from './block-records.js';
+import { HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP } from './common-handlers.js';
 import { HeaderLists } from './header-lists.js';
-import { HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP, type Interpreter } from './interpreter.js';
+import type { Interpreter } from './interpreter.js';
 import * as R from './record.js';
 import type { RegionPart } from './translation.js';
 

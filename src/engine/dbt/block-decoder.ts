@@ -3,8 +3,9 @@ import { readFields } from '../../x86/decode/fields.js';
 import type { CodeSize } from '../../x86/insn.js';
 import * as S from '../../x86/state.js';
 import { codeSizeOf } from './block-key.js';
+import { type CommonHandlers, commonHandlers, HANDLER_CLOSE, HANDLER_HEADER } from './common-handlers.js';
 import { KEEPS } from './flag-knowledge.js';
-import { HANDLER_CLOSE, HANDLER_HEADER, type Interpreter } from './interpreter.js';
+import type { Interpreter } from './interpreter.js';
 import * as R from './record.js';
 import { RecordWriter } from './record-writer.js';
 
@@ -20,6 +21,7 @@ export class BlockDecoder {
   private readonly bytes: Uint8Array;
   private readonly interpreter: Interpreter;
   private readonly writer: RecordWriter;
+  private readonly pairOf: CommonHandlers['pairOf'];
   private readonly crossing = new Uint8Array(MAX_INSTRUCTION_BYTES);
 
   constructor(memory: WebAssembly.Memory, interpreter: Interpreter) {
@@ -28,6 +30,7 @@ export class BlockDecoder {
     this.bytes = new Uint8Array(memory.buffer);
     this.interpreter = interpreter;
     this.writer = new RecordWriter(memory);
+    this.pairOf = commonHandlers().pairOf;
   }
 
   /**
@@ -68,8 +71,21 @@ export class BlockDecoder {
     const isStub = most > 1 && crossed === 0 && this.interpreter.isStub(firstHandler, lastHandler, count);
     this.writeHeader(header, first, offset - first, count, page, key, crossed);
     if (isStub) this.i32[(header + R.HANDLER) >> 2] = R.HANDLER_STUB;
+    else this.joinPairs(header + R.RECORD_SIZE, at - R.RECORD_SIZE);
     this.interpreter.flush();
     return sizeOf(count);
+  }
+
+  /** Where two instructions in sequence have a handler together, the first one gets it: blocks are entered by their header alone. */
+  private joinPairs(first: number, last: number): void {
+    const { i32 } = this;
+    for (let at = last - R.RECORD_SIZE; at >= first; at -= R.RECORD_SIZE) {
+      const slot = (at + R.HANDLER) >> 2;
+      const pair = this.pairOf(i32[slot] as number, i32[slot + R.RECORD_SIZE / 4] as number);
+      if (pair === 0) continue;
+      i32[slot] = pair;
+      at -= R.RECORD_SIZE;
+    }
   }
 
   /** A conditional jump at the end of a block gets the handler for what the instructions before it leave in the flags. */

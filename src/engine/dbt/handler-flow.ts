@@ -13,10 +13,16 @@ export interface HandlerTypes {
   readonly handler: number;
 }
 
-/** Depths of the loops that go from block to block and from record to record; undefined in a function of its own. */
+/** The function that handlers share; undefined in a function of its own. */
 export interface HandlerLoops {
+  /** Depths of the loops that go from block to block and from record to record. */
   readonly blocks: number;
   readonly records: number;
+  /** Locals: handler of the record, and of the one behind it. */
+  readonly handler: number;
+  readonly next: number;
+  /** The next record's handler stands right behind this one. */
+  readonly isFollowed?: boolean;
 }
 
 /** Local 0: the record. */
@@ -45,8 +51,18 @@ export abstract class HandlerFlow extends Lowering {
     e.i32(R.RECORD_SIZE);
     e.op('i32.add');
     e.set(RECORD);
-    if (this.loops === undefined) this.call();
-    else e.br(this.loops.records);
+    if (this.loops === undefined) {
+      this.call();
+      return;
+    }
+    const { handler, next, records, isFollowed } = this.loops;
+    if (isFollowed === true) return;
+    e.get(next);
+    e.set(handler);
+    e.get(RECORD);
+    e.load('i32', 4, R.RECORD_SIZE + R.HANDLER);
+    e.set(next);
+    e.br(records);
   }
   /** Goes on at the record whose address is in local RECORD, mostly the header of a block. */
   protected dispatch(): void {

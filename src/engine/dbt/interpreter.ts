@@ -2,70 +2,36 @@
  * The interpreter: a table of handlers made on demand, one per instruction form, all generated from the definitions.
  * New forms of a block are compiled together as one small module that shares the table.
  */
-import { ModuleBuilder } from '../../wasm/module.js';
-import { decode, insnOfFields } from '../../x86/decode/decoder.js';
+import { insnOfFields } from '../../x86/decode/decoder.js';
 import { formKey } from '../../x86/decode/fields.js';
 import { formNumber } from '../../x86/decode/form.js';
 import type { Insn } from '../../x86/insn.js';
 import { endsBlock, semantics } from '../../x86/semantics/index.js';
-import * as S from '../../x86/state.js';
-import { COMMON_FORMS_64, HOT_FORMS_64 } from './common-forms.js';
+import {
+  COMMON_KEY,
+  commonHandlers,
+  FIRST_FORM,
+  type HandlerNumbers,
+  insnOf,
+  STUB_BEGIN,
+  STUB_JUMP,
+} from './common-handlers.js';
 import { effectOn, type FlagEffect, UNKNOWN, usefulFor } from './flag-knowledge.js';
 import { FormCache } from './form-cache.js';
-import type { HandlerTypes } from './handler-flow.js';
 import { detailOf, FLOATING_MODES, liftForm, modesOf } from './handler-forms.js';
-import { type HandlerBody, handlerFunction, handlerLoop } from './handler-loop.js';
-import { declareMemory, importedFunctions, type RuntimeImports } from './imports.js';
-import type { RuntimeFunctions } from './lower.js';
+import { type FormHandler, handlersCode, INITIAL_TABLE_SIZE } from './handler-modules.js';
+import type { RuntimeImports } from './imports.js';
 import { FIRST_REGION, HANDLER_STUB } from './record.js';
-import { HANDLER_SIGNATURE } from './signatures.js';
 
-/** Table entries: handlers that are no instruction first, forms next, regions from REGIONS on. */
-export const HANDLER_INVALID = 0;
-export const HANDLER_HEADER = 1;
-export const HANDLER_CLOSE = 2;
-export const HANDLER_LOOKUP = 3;
-const FIRST_FORM = 4;
-/** Room for regions grows: every module that imports the table costs as much time and memory as the table is long. */
-const INITIAL_TABLE_SIZE = FIRST_REGION + 1024;
 export const MAX_TABLE_SIZE = 32768;
 /** More instructions than a block has. */
 const ROOM_FOR_A_BLOCK = 256;
-
-/** Handlers of forms that exist, by the modes that matter and the rest of the form. */
-class HandlerNumbers {
-  private readonly byModes: Map<number, Map<number, number>>;
-
-  constructor(from?: HandlerNumbers) {
-    this.byModes = new Map([...(from?.byModes ?? [])].map(([modes, numbers]) => [modes, new Map(numbers)]));
-  }
-  find(modes: number, detail: number): number | undefined {
-    return this.byModes.get(modes)?.get(detail);
-  }
-  add(modes: number, detail: number, index: number): void {
-    const numbers = this.byModes.get(modes);
-    if (numbers === undefined) this.byModes.set(modes, new Map([[detail, index]]));
-    else numbers.set(detail, index);
-  }
-}
-
-/** A form's handler, made for what is known of the flags before it (UNKNOWN, but for conditional jumps). */
-interface FormHandler {
-  readonly index: number;
-  readonly insn: Insn;
-  readonly key: number;
-  readonly known: number;
-}
 
 /** What follows an instruction in its block. */
 const GOES_ON = 0;
 const ENDS = 1;
 const BRANCHES = 2;
 const JUMPS_INDIRECTLY = 3;
-
-/** How programs call functions of shared libraries: JMP through a word of the global offset table, with ENDBR64 before it or not. */
-const STUB_JUMP = 'ff2500000000';
-const STUB_BEGIN = 'f30f1efa';
 
 export class Interpreter {
   readonly table: WebAssembly.Table;
@@ -95,13 +61,13 @@ export class Interpreter {
     const exports = imports.instantiate(module, this.table);
     this.run = exports['run'] as (record: number) => number;
     this.modules = 1;
-    this.forms = new HandlerNumbers(forms);
+    this.forms = forms.copy();
     this.nextForm = FIRST_FORM;
     this.takeCommon(forms, made);
   }
 
   private takeCommon(forms: HandlerNumbers, made: readonly FormHandler[]): void {
-    this.forms = new HandlerNumbers(forms);
+    this.forms = forms.copy();
     this.nextForm = FIRST_FORM + made.length;
     this.made = [];
     for (const handler of made) {
@@ -231,122 +197,4 @@ function endOf(insn: Insn): number {
 /** Conditional branches end an interpreted block although control may fall through. */
 function branches(insn: Insn): boolean {
   return insn.operands[0]?.kind === 'rel';
-}
-
-function bodyOf({ insn, key, known }: FormHandler): HandlerBody {
-  return { key, lower: (l) => l.instruction(liftForm(insn, key), known) };
-}
-
-interface HandlerModule {
-  readonly module: ModuleBuilder;
-  readonly functions: RuntimeFunctions;
-  readonly types: HandlerTypes;
-}
-
-/** A module that puts what `write` makes into the table it imports. */
-function tableModule(write: (m: HandlerModule) => void): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder();
-  const types: HandlerTypes = { handler: module.type(HANDLER_SIGNATURE) };
-  declareMemory(module);
-  module.importTable('env', 'table', INITIAL_TABLE_SIZE);
-  write({ module, functions: importedFunctions(module), types });
-  return module.finish();
-}
-
-/** Functions of handlers; their numbers. */
-function addHandlers({ module, functions, types }: HandlerModule, bodies: readonly HandlerBody[]): number[] {
-  // Every import comes before the first function.
-  return bodies.map((body) => handlerFunction(functions, types, body)).map((f) => module.addFunction(f));
-}
-
-/** The module of handlers numbered in sequence. */
-function handlersCode(handlers: readonly FormHandler[]): Uint8Array<ArrayBuffer> {
-  const first = (handlers[0] as FormHandler).index;
-  return tableModule((m) => m.module.elementsAt(first, addHandlers(m, handlers.map(bodyOf))));
-}
-
-// ---- what every interpreter begins with ----
-
-interface CommonForms {
-  readonly forms: HandlerNumbers;
-  /** In the order of their numbers, from FIRST_FORM on; the first `hot` of them share a function. */
-  readonly made: readonly FormHandler[];
-  readonly hot: number;
-}
-
-/** The forms that 64-bit code mostly uses. */
-function commonForms(): CommonForms {
-  const forms = new HandlerNumbers();
-  const made: FormHandler[] = [];
-  const seen = new Set<string>();
-  const add = (text: string): void => {
-    const [last = '', before] = text.split('+').reverse();
-    const insn = insnOf(last);
-    const known =
-      before === undefined ? UNKNOWN : usefulFor(effectOn(liftForm(insnOf(before), COMMON_KEY).statements), insn.cond);
-    const form = formNumber(insn);
-    const key = COMMON_KEY & modesOf(insn, form);
-    const detail = detailOf(insn, form, key);
-    const name = `${key} ${detail} ${known}`;
-    if (seen.has(name)) return;
-    seen.add(name);
-    const index = FIRST_FORM + made.length;
-    if (known === UNKNOWN) forms.add(key, detail, index);
-    made.push({ index, insn, key, known });
-  };
-  for (const text of HOT_FORMS_64.split(' ')) add(text);
-  const hot = made.length;
-  for (const text of COMMON_FORMS_64.split(' ')) add(text);
-  return { forms, made, hot };
-}
-const COMMON_KEY = S.KEY_CODE64 | S.KEY_FLAT | S.KEY_PROTECTED | S.KEY_LONG;
-
-function insnOf(encoding: string): Insn {
-  const bytes = Uint8Array.from(encoding.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
-  const insn = decode(bytes, 0, bytes.length, 64);
-  if (insn === 'truncated') throw new Error(`${encoding} is no instruction`);
-  return insn;
-}
-
-/** Handlers that are no instruction, by their numbers, and the ways in. */
-const SPECIAL: readonly HandlerBody['lower'][] = [
-  (l) => l.invalid(),
-  // Met in front of the table (handler-loop.ts).
-  (l) => l.enter(),
-  (l) => l.close(),
-  (l) => l.finder(),
-];
-const RUN: HandlerBody['lower'] = (l) => l.run();
-/** Translated code comes to it: it has no use for the loop of the hottest. */
-const STUB: HandlerBody['lower'] = (l) => l.stub(liftForm(insnOf(STUB_JUMP), COMMON_KEY));
-
-/** The module of their handlers and of those that are no instruction, which is always the same: hosts may compile it ahead. */
-export function commonHandlersCode(): Uint8Array<ArrayBuffer> {
-  return codeOf(commonForms());
-}
-function codeOf({ made, hot }: CommonForms): Uint8Array<ArrayBuffer> {
-  const special = (lower: HandlerBody['lower']): HandlerBody => ({ key: S.KEY_CODE64, lower });
-  const inLoop = [...SPECIAL.map(special), ...made.slice(0, hot).map(bodyOf)];
-  return tableModule((m) => {
-    const loopBody = handlerLoop(m.functions, m.types, HANDLER_INVALID, HANDLER_HEADER, inLoop);
-    const others = addHandlers(m, [...[RUN, STUB].map(special), ...made.slice(hot).map(bodyOf)]);
-    const loop = m.module.addFunction(loopBody);
-    const [run, stub, ...rest] = others as [number, number, ...number[]];
-    m.module.export('run', run);
-    m.module.elementsAt(HANDLER_INVALID, [...inLoop.map(() => loop), ...rest]);
-    m.module.elementsAt(HANDLER_STUB, [stub]);
-  });
-}
-
-interface CommonHandlers extends CommonForms {
-  readonly module: WebAssembly.Module;
-}
-let common: CommonHandlers | undefined;
-
-/** Handlers of common forms, made once in a thread: at the first call, or of `compiled`, which is their code. */
-export function commonHandlers(compiled?: WebAssembly.Module): CommonHandlers {
-  if (common !== undefined) return common;
-  const forms = commonForms();
-  common = { module: compiled ?? new WebAssembly.Module(codeOf(forms)), ...forms };
-  return common;
 }

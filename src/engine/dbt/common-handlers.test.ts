@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { commonHandlersCode } from './interpreter.js';
+import { commonHandlersCode } from './common-handlers.js';
 
 test('the handlers that were built are those of these sources', () => {
   const built = readFileSync(new URL('../../handlers.wasm', import.meta.url));
