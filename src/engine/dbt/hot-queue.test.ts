@@ -29,14 +29,15 @@ const gpas = (blocks: readonly Block[]): number[] => blocks.map(({ gpa }) => gpa
 
 const PAGE = 4096;
 
-test('the hottest come first, and none that is far cooler with them', () => {
+test('what ran most while it waited comes first, and nothing that ran far less with it', () => {
   const { queue, heats, block } = rig();
   for (const page of [1, 2, 3]) queue.add(block(page * PAGE, 2000), 0);
   heats.set(2 * PAGE, 9000);
-  heats.set(3 * PAGE, 4000);
+  heats.set(3 * PAGE, 5000);
+  queue.add(block(4 * PAGE, 20000), 0);
   assert.deepEqual(gpas(queue.take(MS, false)), [2 * PAGE, 3 * PAGE]);
-  assert.equal(queue.length, 1);
-  assert.deepEqual(gpas(queue.take(MS, false)), [PAGE]);
+  assert.equal(queue.length, 2);
+  assert.deepEqual(gpas(queue.take(MS, false)), [PAGE, 4 * PAGE]);
   assert.deepEqual(queue.take(MS, false), []);
 });
 
@@ -61,12 +62,13 @@ test('what is dead or was hardly entered while it waited is not compiled', () =>
 });
 
 test('a batch is bounded', () => {
-  const { queue, block } = rig();
+  const { queue, heats, block } = rig();
   for (let page = 0; page < 30; page++) queue.add(block(page * PAGE, 2000), 0);
   assert.equal(queue.isFull, true);
   assert.equal(queue.take(MS, false).length, 12);
   assert.equal(queue.length, 18);
   assert.equal(queue.waitedNs(3 * MS), 3 * MS);
-  for (let offset = 1; offset < 100; offset++) queue.add(block(29 * PAGE + offset, 9000), 0);
+  for (let offset = 1; offset < 100; offset++) queue.add(block(29 * PAGE + offset, 2000), 0);
+  heats.set(29 * PAGE + 1, 9000);
   assert.equal(queue.take(MS, false).length, 64, 'of one page');
 });

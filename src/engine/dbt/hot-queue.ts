@@ -7,8 +7,10 @@ const KEYS = 2 ** 20;
 /** The hottest blocks of one batch at most, and with others of their pages. */
 const BATCH = 12;
 const WHOLE_BATCH = 64;
-/** The hottest of a batch has run at most so many times as often as the coolest. */
-const HEAT_OF_ONE_BATCH = 3;
+/** The one of a batch that ran most while it waited did so at most so many times as often as the one that ran least ... */
+const RUNS_OF_ONE_BATCH = 3;
+/** ... both with so many runs more: fewer tell nothing. */
+const FEW_RUNS = 200;
 /** A block that has waited this long ... */
 const LONG_WAIT_NS = 30e6;
 /** ... and was entered less often meanwhile is hot no more: its translation would cost what it saves in seconds. */
@@ -57,7 +59,8 @@ export class HotQueue {
   }
 
   /**
-   * The next batch: what ran most since it came here is a loop that waits, and the more others come along the longer it waits.
+   * The next batch: what ran most since it came here is a loop that waits, and the more others come along the longer it waits. Heat
+   * does not tell: they all came here when they had the same.
    * `keepAll`: the queue was no longer than the compiler wants it to be.
    */
   take(nowNs: number, keepAll: boolean): Block[] {
@@ -68,9 +71,9 @@ export class HotQueue {
       if (keepAll || isStillHot(each, nowNs)) hot.push(each);
       else this.cool(each.block);
     }
-    const order = hot.toSorted((a, b) => b.heat - a.heat);
-    const least = (order[0]?.heat ?? 0) / HEAT_OF_ONE_BATCH;
-    const hottest = order.slice(0, BATCH).filter(({ heat }) => heat >= least);
+    const order = hot.toSorted((a, b) => runsOf(b) - runsOf(a));
+    const least = order[0] === undefined ? 0 : runsOf(order[0]) / RUNS_OF_ONE_BATCH;
+    const hottest = order.slice(0, BATCH).filter((each) => runsOf(each) >= least);
     // Those of the same pages will likely be in the same regions, which else were made again for them.
     const pages = new Set(hottest.map(pageOf));
     const batch = new Set(order.filter((each) => pages.has(pageOf(each))).slice(0, WHOLE_BATCH));
@@ -83,6 +86,9 @@ export class HotQueue {
     this.heat.cool(gpa, key);
   }
 }
+
+/** Runs while it waited, and some. */
+const runsOf = ({ heat, before }: Waiting): number => heat - before + FEW_RUNS;
 
 /** Page and mode as one number. */
 const pageOf = ({ block: { gpa, key } }: Waiting): number => Math.floor(gpa / PAGE) * KEYS + key;
