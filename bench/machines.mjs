@@ -44,11 +44,12 @@ export const MACHINES = {
   },
   trapeze: {
     title: 'Trapeze',
-    command: (kernel, initrd, append, { dist, statsFile }) => [
+    /** `translations`: the directory where they are kept from one boot to the next; absent: nowhere. */
+    command: (kernel, initrd, append, { dist, statsFile, translations = 'none' }) => [
       process.execPath,
       [join(dist, 'cli/main.js'), 'run', '--engine', 'dbt', '--memory', `${MEMORY_MIB}M`, '--no-reboot'].concat(
         statsFile === undefined ? [] : [`--stats=${statsFile}`],
-        ['--kernel', kernel, '--initrd', initrd, '--append', append],
+        ['--translations', translations, '--kernel', kernel, '--initrd', initrd, '--append', append],
       ),
     ],
   },

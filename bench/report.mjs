@@ -28,9 +28,10 @@ export function geomean(values) {
 
 /**
  * rounds: {native, tcg, trapeze} of lists of {runs}. clock 'own': milliseconds of the machine's own clock; 'cpu': of the
- * host's CPU. Only the first run of a work in a boot counts; the least of the later ones is `warm`.
+ * host's CPU. Only the first run of a work in a boot counts; the least of the later ones is `warm`. `first`: the same of Trapeze
+ * when nothing was kept of the guest.
  */
-export function summarize(works, rounds, clock, peer = 'tcg') {
+export function summarize(works, rounds, { clock, peer = 'tcg', first = [] }) {
   const key = clock === 'cpu' ? 'cpuMs' : 'ms';
   return works.map((work) => {
     const row = { name: work.name, kind: work.kind, what: work.what, checksums: {} };
@@ -52,6 +53,8 @@ export function summarize(works, rounds, clock, peer = 'tcg') {
       };
     }
     row.peer = row[peer];
+    row.firstMs = median(first.map(({ runs }) => runs.find((run) => run.name === work.name)?.[key]));
+    row.firstSpeedUp = (row.peer?.ms ?? Number.NaN) / row.firstMs;
     row.speedUp = (row.peer?.ms ?? Number.NaN) / row.trapeze.ms;
     row.warmSpeedUp = (row.peer?.warm ?? Number.NaN) / row.trapeze.warm;
     row.toNative = row.trapeze.ms / row.native.ms;
@@ -83,6 +86,8 @@ export function worksTable(rows, { warm, peer = 'TCG' }) {
     'Trapeze / native',
     `**speed-up over ${peer}**`,
   ];
+  const hasFirst = rows.some(({ firstMs }) => Number.isFinite(firstMs));
+  if (hasFirst) head.push('first start');
   if (warm) head.push('second run');
   head.push('answers');
   const lines = [line(head), line(head.map((_, at) => (at === 0 ? '---' : '---:')))];
@@ -101,6 +106,7 @@ export function worksTable(rows, { warm, peer = 'TCG' }) {
           ratio(row.peerToNative),
           ratio(row.toNative),
           `**${ratio(row.speedUp)}**`,
+          ...(hasFirst ? [ratio(row.firstSpeedUp)] : []),
           ...(warm ? [ratio(row.warmSpeedUp)] : []),
           answers,
         ]),
@@ -116,6 +122,7 @@ export function worksTable(rows, { warm, peer = 'TCG' }) {
         mean((row) => row.peerToNative),
         mean((row) => row.toNative),
         `**${mean((row) => row.speedUp)}**`,
+        ...(hasFirst ? [mean((row) => row.firstSpeedUp)] : []),
         ...(warm ? [mean((row) => row.warmSpeedUp)] : []),
         mine.every((row) => row.checksumsEqual && row.missing.length === 0) ? 'equal' : 'see above',
       ]),
@@ -138,12 +145,14 @@ const MACHINE_ROWS = [
 ];
 
 export function machineTable(machines) {
-  const lines = [line(['', 'TCG', 'Trapeze', 'speed-up']), line(['---', '---:', '---:', '---:'])];
+  const head = ['', 'TCG', 'Trapeze', 'speed-up', 'first start'];
+  const lines = [line(head), line(head.map((_, at) => (at === 0 ? '---' : '---:')))];
   for (const [label, digits, pick] of MACHINE_ROWS) {
     const [tcg, trapeze] = [machines.tcg, machines.trapeze].map((m) => (m === undefined ? Number.NaN : pick(m)));
     if (!Number.isFinite(tcg) && !Number.isFinite(trapeze)) continue;
     const speedUp = / s$|threads/.test(label) ? `**${ratio(tcg / trapeze)}**` : '';
-    lines.push(line([label, cell(tcg, digits), cell(trapeze, digits), speedUp]));
+    const first = cell(pick(machines.first), digits);
+    lines.push(line([label, cell(tcg, digits), cell(trapeze, digits), speedUp, first]));
   }
   return lines.join('\n');
 }

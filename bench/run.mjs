@@ -47,13 +47,14 @@ async function main() {
 
   const directory = mkdtempSync(join(tmpdir(), 'trapeze-bench-'));
   try {
-    const context = { dist, directory, statsFile: options.stats, onProgress: progress };
+    const translations = join(directory, 'translations');
+    const context = { dist, directory, translations, statsFile: options.stats, onProgress: progress };
     const files = needsGuest ? await buildGuest(dist, directory, options) : undefined;
     const files32 = options.v86 ? await build32(dist, directory) : undefined;
     if (files32 !== undefined) files32.v86 = v86Package(files32.cache);
     const stability = options.stability ? await runStability(dist, files, options.minutes, progress) : undefined;
     const measured = await measure(options, { files, files32 }, context, started);
-    const rows = summarize(options.works, measured.rounds, options.clock);
+    const rows = summarize(options.works, measured.rounds, { clock: options.clock, first: measured.first.rounds });
     const machines = machineMedians(measured);
     const list = goals(rows, machines, options.clock);
     const costs = measured.costs.trapeze.length > 0 ? await costRows(measured.costs, context) : [];
@@ -113,6 +114,8 @@ async function measure(options, { files, files32 }, context, started) {
   const measured = {
     rounds: { native: [], ...empty() },
     boots: empty(),
+    /** Of Trapeze before the rounds: nothing was kept of these guests. */
+    first: { rounds: [], boots: [] },
     drifts: {},
     costs: empty(),
     v86: [],
@@ -128,7 +131,12 @@ async function measure(options, { files, files32 }, context, started) {
     progress(`${machine}: a minute of load`);
     measured.drifts[machine] = note(machine, await clockDrift(machine, files, DRIFT_SECONDS, context));
   }
-  const hasRounds = options.works.length > 0 || options.boot || options.idle || options.costs || options.v86;
+  const hasGuests = options.works.length > 0 || options.boot || options.idle;
+  if (hasGuests && options.runs > 0) {
+    const { rounds, boots } = measured.first;
+    await runGuests('trapeze', options, false, files, context, note, rounds, boots);
+  }
+  const hasRounds = hasGuests || options.costs || options.v86;
   let longest = 0;
   for (let round = 0; hasRounds && round < options.runs; round += 1) {
     const at = performance.now();
@@ -138,23 +146,8 @@ async function measure(options, { files, files32 }, context, started) {
     }
     // Turn about, so that neither is always the first.
     for (const machine of round % 2 === 0 ? guests : guests.toReversed()) {
-      const [tools, plain] = [true, false].map((is) =>
-        options.works.filter((work) => (work.needsTools ?? false) === is),
-      );
-      if (plain.length > 0 || options.boot) {
-        const result = await runWorks(machine, files, plain, options.repeats, context);
-        measured.rounds[machine].push(note(machine, result));
-      }
-      // A boot of their own: what the others measure has no large initramfs.
-      if (tools.length > 0) {
-        const { runs, ...rest } = note(machine, await runWorks(machine, files, tools, options.repeats, context));
-        measured.rounds[machine].push({ runs, clock: rest.clock, clockSpeed: rest.clockSpeed });
-      }
-      if (options.boot || options.idle) {
-        progress(`${machine}: boot to the shell`);
-        const idle = options.idle && round === 0;
-        measured.boots[machine].push(note(machine, await bootToShell(machine, files, idle, context)));
-      }
+      const idle = options.idle && round === 0;
+      await runGuests(machine, options, idle, files, context, note, measured.rounds[machine], measured.boots[machine]);
     }
     for (const machine of options.costs ? (round % 2 === 0 ? guests : guests.toReversed()) : []) {
       progress(`${machine}: what traps cost`);
@@ -172,6 +165,23 @@ async function measure(options, { files, files32 }, context, started) {
   return measured;
 }
 
+/** One machine's part of a round: all works, and the boot to the shell. */
+async function runGuests(machine, options, idle, files, context, note, rounds, boots) {
+  const [tools, plain] = [true, false].map((is) => options.works.filter((work) => (work.needsTools ?? false) === is));
+  if (plain.length > 0 || options.boot) {
+    rounds.push(note(machine, await runWorks(machine, files, plain, options.repeats, context)));
+  }
+  // A boot of their own: what the others measure has no large initramfs.
+  if (tools.length > 0) {
+    const { runs, ...rest } = note(machine, await runWorks(machine, files, tools, options.repeats, context));
+    rounds.push({ runs, clock: rest.clock, clockSpeed: rest.clockSpeed });
+  }
+  if (options.boot || options.idle) {
+    progress(`${machine}: boot to the shell`);
+    boots.push(note(machine, await bootToShell(machine, files, idle, context)));
+  }
+}
+
 /** The same command by another Node; its exit status. */
 function runByNode(which) {
   const node = which === 'newest' ? newestNode() : which;
@@ -181,7 +191,10 @@ function runByNode(which) {
   return status ?? 1;
 }
 
-function machineMedians({ rounds, boots, drifts }) {
+function machineMedians({ first, ...measured }) {
+  const rounds = { ...measured.rounds, first: first.rounds };
+  const boots = { ...measured.boots, first: first.boots };
+  const { drifts } = measured;
   const machines = {};
   for (const machine of Object.keys(boots)) {
     const of = (list, name) => median(list.map((entry) => entry[name] ?? Number.NaN));

@@ -49,9 +49,11 @@ export function v86Command({ v86, firmware }) {
 /** One round: {native, v86, trapeze}, in turn about. */
 export async function runRound32(files, round, repeats, context) {
   const here = { ...files, v86Command: v86Command(files) };
-  const result = { native: await runNative(here, WORKS_32, repeats, context) };
+  // Both begin from nothing.
+  const fresh = { ...context, translations: undefined };
+  const result = { native: await runNative(here, WORKS_32, repeats, fresh) };
   const order = round % 2 === 0 ? ['v86', 'trapeze'] : ['trapeze', 'v86'];
-  for (const machine of order) result[machine] = await runWorks(machine, here, WORKS_32, repeats, context);
+  for (const machine of order) result[machine] = await runWorks(machine, here, WORKS_32, repeats, fresh);
   return result;
 }
 
@@ -60,7 +62,7 @@ export function rows32(rounds, clock) {
   const lists = Object.fromEntries(
     ['native', 'v86', 'trapeze'].map((name) => [name, rounds.map((round) => round[name])]),
   );
-  return summarize(WORKS_32, lists, clock, 'v86');
+  return summarize(WORKS_32, lists, { clock, peer: 'v86' });
 }
 
 export function table32(rows, options) {

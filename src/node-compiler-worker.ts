@@ -4,6 +4,8 @@ import { type MessagePort, workerData } from 'node:worker_threads';
 import { collectGarbage } from './base/node/garbage.js';
 import { Loading } from './base/node/loading.js';
 import { serveRequests } from './engine/dbt/compiler-thread.js';
+import { KnownBlocks } from './engine/dbt/known-blocks.js';
+import { ArchiveFile } from './engine/dbt/node/archive-file.js';
 import type { TranslationRequest } from './engine/dbt/translation.js';
 
 export interface CompilerWorkerData {
@@ -11,6 +13,8 @@ export interface CompilerWorkerData {
   readonly answers: Int32Array;
   readonly port: MessagePort;
   readonly loading: Int32Array<SharedArrayBuffer>;
+  /** Where translations are kept, and what the vCPU thread is told of them. */
+  readonly archive: { readonly path: string; readonly known: SharedArrayBuffer } | undefined;
 }
 
 /**
@@ -34,9 +38,19 @@ function tidy(): void {
   idle.refresh();
 }
 
-const { memory, answers, port, loading } = workerData as CompilerWorkerData;
+/** Absent where the file cannot be had: translations are not kept then. */
+function openArchive(): ArchiveFile | undefined {
+  if (archive === undefined) return undefined;
+  try {
+    return new ArchiveFile(archive.path, new KnownBlocks(archive.known));
+  } catch {
+    return undefined;
+  }
+}
+
+const { memory, answers, port, loading, archive } = workerData as CompilerWorkerData;
 new Loading(loading).end();
-const serve = serveRequests(memory, answers, (answer) => port.postMessage(answer));
+const serve = serveRequests(memory, answers, (answer) => port.postMessage(answer), openArchive());
 port.on('message', (request: TranslationRequest) => {
   serve(request);
   tidy();

@@ -6,6 +6,7 @@ import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } 
 import { Loading } from './base/node/loading.js';
 import { commonHandlers } from './engine/dbt/common-handlers.js';
 import { type CompilerAnswer, CompilerThread } from './engine/dbt/compiler-thread.js';
+import { KnownBlocks } from './engine/dbt/known-blocks.js';
 import { loadSystem } from './engine/kvm/node/libc.js';
 import type { StartMessage } from './machine/protocol.js';
 import { runMachine } from './machine-worker.js';
@@ -34,10 +35,13 @@ function random(): number {
 /** What the compiler makes is soon gone. */
 const COMPILER_YOUNG_GENERATION_MB = 12;
 
-function startCompiler(memory: WebAssembly.Memory): CompilerThread {
+/** `path`: of the file in which translations are kept. */
+function startCompiler(memory: WebAssembly.Memory, path: string | undefined): CompilerThread {
+  const known = path === undefined ? undefined : new KnownBlocks();
   const { port1, port2 } = new MessageChannel();
   const answers = new Int32Array(new SharedArrayBuffer(4));
-  const data: CompilerWorkerData = { memory, answers, port: port2, loading: count };
+  const archive = path === undefined || known === undefined ? undefined : { path, known: known.shared };
+  const data: CompilerWorkerData = { memory, answers, port: port2, loading: count, archive };
   loading.begin();
   const worker = new Worker(new URL('./node-compiler-worker.js', import.meta.url), {
     workerData: data,
@@ -50,6 +54,7 @@ function startCompiler(memory: WebAssembly.Memory): CompilerThread {
   port1.unref();
   return new CompilerThread(memory, {
     answers,
+    known,
     post: (request) => port1.postMessage(request),
     receive: () => receiveMessageOnPort(port1)?.message as CompilerAnswer | undefined,
     end: () => {
@@ -70,7 +75,7 @@ export function serve(handlers: WebAssembly.Module | undefined): void {
       now: () => performance.now() * 1e6,
       random,
       openSystem: loadSystem,
-      startCompiler,
+      startCompiler: (memory) => startCompiler(memory, start.options.translations),
       lease,
       post: (message) => port.postMessage(message),
     });

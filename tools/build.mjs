@@ -1,7 +1,8 @@
 // Builds dist/: TypeScript by tsc, the handlers every interpreter begins with, the runtime by the AssemblyScript compiler. Silent unless something is wrong.
 //   node tools/build.mjs [--ts|--runtime]
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -24,9 +25,22 @@ async function writeHandlers() {
   writeFileSync(file, commonHandlersCode());
 }
 
+/** Of the code that makes regions: what an older one has kept is of no use to another. */
+function writeTranslatorId() {
+  const hash = createHash('sha256');
+  for (const folder of ['engine/dbt', 'ir', 'wasm', 'x86']) {
+    const names = readdirSync(`${root}/dist/${folder}`, { recursive: true }).filter((name) =>
+      /(?<!test)\.js$/.test(name),
+    );
+    for (const name of names.sort()) hash.update(name).update(readFileSync(`${root}/dist/${folder}/${name}`));
+  }
+  writeFileSync(`${root}/dist/translator-id`, `${hash.digest('hex').slice(0, 16)}\n`);
+}
+
 if (only !== '--runtime') {
   run('typescript/bin/tsc', '-p', 'tsconfig.json');
   if (existsSync(PROGRAM)) chmodSync(PROGRAM, 0o755);
   await writeHandlers();
+  writeTranslatorId();
 }
 if (only !== '--ts') run('assemblyscript/bin/asc.js', '--config', 'runtime/asconfig.json', '--target', 'release');

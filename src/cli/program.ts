@@ -119,6 +119,10 @@ export async function runCommand(args: readonly string[], version: string, host:
       'save the machine when it is ended from outside (Ctrl-A x, a signal, --timeout), and with Ctrl-A s',
     )
     .option('--load <file>', 'go on from a saved machine, which brings its kernel, memory and devices with it')
+    .option(
+      '--translations <directory>',
+      'where engine dbt keeps what it made of the guest, so that the same guest starts faster next time, or none (default: in the cache)',
+    )
     .option('--stats [file]', 'counters at the end: on standard error, or into a file (.json: as JSON)')
     .option('--json', 'the result as one line of JSON on standard output')
     .addHelpText('after', RUN_EXAMPLES)

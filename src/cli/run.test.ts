@@ -116,6 +116,8 @@ test('options reach the machine', async () => {
       `${directory}/a one,${directory}/b`,
       '--append',
       'x y',
+      '--translations',
+      'none',
       '--memory',
       '64M',
     ],

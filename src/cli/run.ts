@@ -13,6 +13,7 @@ import { Saving } from './saving.js';
 import { StateFile } from './state-file.js';
 import { formatStatistics } from './statistics.js';
 import { Terminal, type TerminalSize } from './terminal.js';
+import { translationsFile } from './translations.js';
 
 export interface RunOptions extends GuestOptions {
   readonly firmware?: string;
@@ -31,6 +32,7 @@ export interface RunOptions extends GuestOptions {
   readonly json?: boolean;
   readonly save?: string;
   readonly load?: string;
+  readonly translations?: string;
   /** Was an option of this name on the command line? Default values were not. */
   readonly given?: (name: string) => boolean;
 }
@@ -143,10 +145,16 @@ async function open(options: RunOptions, host: CommandHost): Promise<{ title: st
       },
     };
   }
-  const guest = await (firmware === undefined ? openGuest(options, host) : openFirmwareGuest(firmware, options, host));
+  const guest: FirmwareGuest = await (firmware === undefined
+    ? openGuest(options, host)
+    : openFirmwareGuest(firmware, options, host));
+  const translations = options.engine === 'kvm' ? undefined : await translationsFile(options.translations, guest);
   return {
     title: `${guest.title}, ${options.memory / 2 ** 20} MiB of memory`,
-    make: async ({ Machine }, size) => new Machine(machineOptions(options, guest, size, host.environment)),
+    make: async ({ Machine }, size) => {
+      const machine = machineOptions(options, guest, size, host.environment);
+      return new Machine(translations === undefined ? machine : { ...machine, translations });
+    },
   };
 }
 

@@ -179,6 +179,7 @@ class Evaluation {
   private compute(v: Value): bigint {
     const m = this.machine;
     switch (v.op) {
+      case 'address':
       case 'const':
         return v.type === 'i64' ? BigInt.asUintN(64, v.big) : BigInt(v.imm >>> 0);
       case 'v128.const':

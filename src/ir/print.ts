@@ -87,6 +87,7 @@ export class Printer {
   }
 
   private value(v: Value): string {
+    if (v.op === 'address') return `${v.big}`;
     if (v.op === 'const') return v.type === 'i64' ? `${v.big}` : `${v.imm}`;
     if (this.numbers.has(v)) return `%${this.numbers.get(v)}`;
     return `(${this.definition(v)})`;

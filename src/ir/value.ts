@@ -13,6 +13,11 @@ export type AccessSize = 1 | 2 | 4 | 8 | 16;
 export type ProcessorOp =
   /** `imm` (i32) or `big` (i64). */
   | 'const'
+  /**
+   * i64 constant `big` that stands in the bytes of the instruction at offset `imm`, `size` bytes long: it may be another one where the
+   * same code was loaded at another address.
+   */
+  | 'address'
   /** v128 constant in `bytes`. */
   | 'v128.const'
   /** All 64 bits of GPR `imm`. */

@@ -40,6 +40,8 @@ export interface MachineOptions {
   readonly noReboot?: boolean;
   /** The run ends with `timeout` after this time on the host's clock. */
   readonly timeoutMs?: number;
+  /** On Node: a file in which translations of engine dbt are kept from one run of the same guest to the next. */
+  readonly translations?: string;
   /** Measure time per kind of exit as well as counts. */
   readonly stats?: boolean;
 }

@@ -34,6 +34,18 @@ export class ByteWriter {
     this.u8(rest);
   }
 
+  /** The same in so many bytes, where others may be written over it. */
+  u32Wide(v: number, bytes: number): void {
+    for (let n = 1; n < bytes; n++, v >>>= 7) this.u8((v & 127) | 128);
+    this.u8(v);
+  }
+
+  /** Writes another number over such a one. */
+  rewrite(at: number, v: number, bytes: number): void {
+    for (let n = 1; n < bytes; n++, v >>= 7) this.bytes[at++] = (v & 127) | 128;
+    this.bytes[at] = v & 127;
+  }
+
   /** Signed LEB128 of an i32. */
   s32(v: number): void {
     if (v >= -64 && v < 64) {

@@ -1,6 +1,6 @@
 /** Writes the instructions of one function and allots its locals. */
 import { ByteWriter } from './byte-writer.js';
-import type { BranchHint, FunctionBody, WasmType } from './module.js';
+import type { BranchHint, FunctionBody, Site, WasmType } from './module.js';
 import { OPCODE, VALUE_TYPE } from './opcodes.js';
 
 const MEMORY = {
@@ -13,11 +13,17 @@ const ACCESS: Record<'i32' | 'i64', Record<number, readonly [number, number]>> =
   i64: { 1: [0x31, 0x3c], 2: [0x33, 0x3d], 4: [0x35, 0x3e], 8: [MEMORY.i64.load, MEMORY.i64.store] },
 };
 
+/** Bytes of what stands at a site: addresses are less than 128 MiB. */
+export const ADDRESS_BYTES = 4;
+export const INDEX_BYTES = 2;
+export const CODE_BYTES = 5;
+
 export type FreeLocals = Record<WasmType, number[]>;
 
 export class Emitter {
   readonly code = new ByteWriter(2048);
   private readonly hints: BranchHint[] = [];
+  private readonly sites: Site[] = [];
   private readonly parameters: readonly WasmType[];
   private readonly locals: WasmType[] = [];
   private free: FreeLocals = { i32: [], i64: [], f32: [], f64: [], v128: [] };
@@ -71,6 +77,22 @@ export class Emitter {
   i32(n: number): void {
     this.code.u8(0x41);
     this.code.s32(n);
+  }
+  /** An address as a constant. */
+  i32Address(base: number, addend = 0): void {
+    this.code.u8(0x41);
+    this.address(base, addend);
+  }
+  private address(base: number, addend: number): void {
+    this.sites.push({ at: this.code.length, base, addend });
+    // With bits to spare it has no sign.
+    this.code.u32Wide(base + addend, ADDRESS_BYTES);
+  }
+  /** An i64 constant of 31 bits and a sign that stands in an instruction of the guest. */
+  i64OfCode(value: number, offset: number, length: number): void {
+    this.code.u8(0x42);
+    this.sites.push({ at: this.code.length, value, offset, length });
+    this.code.s32(value);
   }
   i64(n: bigint): void {
     this.code.u8(0x42);
@@ -127,6 +149,12 @@ export class Emitter {
     } else this.code.u8((ACCESS[type as 'i32' | 'i64'][size] as readonly [number, number])[0]);
     this.code.u8(0);
     this.code.u32(offset);
+  }
+  /** The same from an address that is known, behind what is on the stack. */
+  loadAddress(type: 'i32' | 'i64', size: number, base: number, addend = 0): void {
+    this.code.u8((ACCESS[type][size] as readonly [number, number])[0]);
+    this.code.u8(0);
+    this.address(base, addend);
   }
   /** Store of the low `size` bytes; address and value on the stack. */
   store(type: WasmType, size: number, offset: number): void {
@@ -194,6 +222,19 @@ export class Emitter {
     this.code.u8(0x12);
     this.code.u32(index);
   }
+  /** Calls an imported function. */
+  callImport(name: string, index: number): void {
+    this.code.u8(0x10);
+    this.importIndex(name, index);
+  }
+  returnCallImport(name: string, index: number): void {
+    this.code.u8(0x12);
+    this.importIndex(name, index);
+  }
+  private importIndex(name: string, index: number): void {
+    this.sites.push({ at: this.code.length, name });
+    this.code.u32Wide(index, INDEX_BYTES);
+  }
   callIndirect(type: number): void {
     this.code.u8(0x11);
     this.code.u32(type);
@@ -214,6 +255,6 @@ export class Emitter {
       if (last !== undefined && last.type === t) last.count++;
       else locals.push({ count: 1, type: t });
     }
-    return { type, locals, code: this.code, hints: this.hints };
+    return { type, locals, code: this.code, hints: this.hints, sites: this.sites };
   }
 }

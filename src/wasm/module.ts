@@ -16,6 +16,15 @@ export interface BranchHint {
   readonly taken: boolean;
 }
 
+/**
+ * Where the code holds a number that is another one in another module or memory: an address, in four bytes; a constant of the guest's code, in
+ * five, that stands in its instruction at an offset; or the index of an imported function, in two.
+ */
+export type Site =
+  | { readonly at: number; readonly value: number; readonly offset: number; readonly length: number }
+  | { readonly at: number; readonly base: number; readonly addend: number }
+  | { readonly at: number; readonly name: string };
+
 export interface FunctionBody {
   /** Index of its type in the module. */
   readonly type: number;
@@ -25,6 +34,7 @@ export interface FunctionBody {
   readonly code: ByteWriter;
   /** In order of offset. */
   readonly hints?: readonly BranchHint[];
+  readonly sites?: readonly Site[];
 }
 
 const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;

@@ -14,6 +14,13 @@ import {
 import { Lift, type OperandSize } from './lift.js';
 import * as S from './state.js';
 
+/**
+ * Where a kernel is loaded at random, the addresses in its code differ from one start to the next: its own, which lie in the
+ * second-last GiB, and the distances from there to what is said by small offsets from a segment's base.
+ */
+export const mayBeAddress = (value: number): boolean =>
+  (value >= -(2 ** 31) && value < -(2 ** 30)) || (value >= 2 ** 30 && value < 2 ** 31);
+
 export class StaticLift extends Lift {
   /** Page offset of the instruction: RIP is `ripbase` plus this. */
   private readonly offsetInPage: number;
@@ -69,7 +76,7 @@ export class StaticLift extends Lift {
       const scaled = this.shl(this.gpr(op.index), this.i64(op.scale));
       at = at === undefined ? scaled : this.add(at, scaled);
     }
-    const disp = this.i64(op.disp);
+    const disp = mayBeAddress(op.disp) ? this.address(op.disp) : this.i64(op.disp);
     at = at === undefined ? disp : this.add(at, disp);
     return this.truncate(at, this.insn.addressSize);
   }
@@ -77,7 +84,15 @@ export class StaticLift extends Lift {
     return this.state(S.SEGMENT + op.seg * S.SEGMENT_STRIDE + S.SEGMENT_BASE, 8);
   }
   override immediate(op: ImmediateOperand): Value {
-    return this.constant(op.size, op.value);
+    const value = op.size === 8 ? Number(BigInt.asIntN(64, op.value)) : 0;
+    return mayBeAddress(value) ? this.address(value) : this.constant(op.size, op.value);
+  }
+  private address(value: number): Value {
+    const v = new Node('address', 'i64');
+    v.big = BigInt(value);
+    v.imm = this.offsetInPage;
+    v.size = this.insn.length;
+    return v;
   }
 
   private ripPlus(offset: number): Value {

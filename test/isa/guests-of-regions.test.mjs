@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EngineMachine } from './engine.mjs';
+import { KeptRegions } from './kept-regions.mjs';
 import { START, DATA as WINDOW_DATA, WINDOW_SIZE } from './machine.mjs';
 import { call, DATA, jcc, jmp, le, lea, mov, PageMachine } from './page-machine.mjs';
 
@@ -11,6 +12,8 @@ const [NEXT, BEFORE, THIRD, FAR] = [HOME + 0x1000, HOME - 0x1000, HOME + 0x5000,
 const TURNS = 400;
 /** At the last one blocks get hot when the links of all their calls have been made. */
 const THRESHOLDS = [0, 1, 24];
+/** In the order in which they run; the last ones find what those of the same threshold have made. */
+const RUNS = [...THRESHOLDS, ...THRESHOLDS.slice(1)];
 const [DE, BP, GP, PF] = [0, 3, 13, 14];
 const RET = 0xc3;
 const INT3 = 0xcc;
@@ -20,6 +23,8 @@ const [INC_RAX, INC_RBX, DEC_ECX] = [
   [0xff, 0xc9],
 ];
 const NE = 5;
+/** Regions of the runs that find those of earlier ones, and how many of them they found. */
+const secondTime = { regions: 0, restored: 0 };
 /** The body so often, then INT3. */
 const loop = (...body) => ['main', mov(1, TURNS), 'loop', ...body, DEC_ECX, jcc(NE, 'loop'), INT3];
 
@@ -28,8 +33,10 @@ const loop = (...body) => ['main', mov(1, TURNS), 'loop', ...body, DEC_ECX, jcc(
  * whether regions of several pages are made of it.
  */
 function agree(prepare, { others = true, runs = 3, between, isSteady = true } = {}) {
-  const results = THRESHOLDS.map((hotThreshold) => {
-    const { machine, start = {}, again = () => {} } = prepare(hotThreshold);
+  const kept = new Map(THRESHOLDS.map((hotThreshold) => [hotThreshold, new KeptRegions()]));
+  const results = RUNS.map((hotThreshold, n) => {
+    const { machine, start = {}, again = () => {} } = prepare(hotThreshold, kept.get(hotThreshold));
+    const isRestored = n >= THRESHOLDS.length;
     const seen = [];
     for (let n = 0; n < runs; n++) {
       machine.start(start);
@@ -38,8 +45,12 @@ function agree(prepare, { others = true, runs = 3, between, isSteady = true } = 
     }
     if (hotThreshold > 0) {
       assert.ok(machine.regions.regions > 0, 'there are regions');
+      if (isRestored) {
+        secondTime.regions += machine.regions.regions;
+        secondTime.restored += machine.regions['regions of earlier runs'];
+      }
       const wide = machine.regions['regions of several pages'];
-      if (others !== 'any' && (!others || hotThreshold > 1))
+      if (others !== 'any' && !isRestored && (!others || hotThreshold > 1))
         assert.equal(wide > 0, others, `${wide} regions of several pages`);
     }
     return { hotThreshold, seen };
@@ -54,8 +65,8 @@ function agree(prepare, { others = true, runs = 3, between, isSteady = true } = 
 /** A machine with a program, and maybe more before it runs. */
 const with_ =
   (sections, { user = true, start, more = () => {}, again } = {}) =>
-  (hotThreshold) => {
-    const machine = new PageMachine(hotThreshold, user);
+  (hotThreshold, kept) => {
+    const machine = new PageMachine(hotThreshold, user, kept);
     machine.load(sections);
     more(machine);
     return { machine, start, again };
@@ -878,4 +889,9 @@ test('single steps of another engine through a function that regions hold', () =
   };
   const [expected, ...others] = THRESHOLDS.map(trace);
   for (const steps of others) assert.deepEqual(steps, expected);
+});
+
+test('regions were kept from one machine to the next', () => {
+  const { regions, restored } = secondTime;
+  assert.ok(restored > 0.3 * regions, `${restored} of ${regions}`);
 });

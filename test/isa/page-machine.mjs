@@ -1,5 +1,6 @@
 // The translating engine with pages of code wherever a test wants them, in user or supervisor mode of 64-bit code under 4-level
 // paging, and an assembler that knows labels of other pages.
+import { DirectCompiler } from '../../dist/engine/dbt/direct-compiler.js';
 import { createVmMemory, DbtEngine } from '../../dist/engine/dbt/engine.js';
 import * as S from '../../dist/x86/state.js';
 import { loadModule } from './machine.mjs';
@@ -24,11 +25,12 @@ export const DATA_BYTES = 4 * PAGE;
 export const STACK = DATA + 0x3000n;
 
 export class PageMachine {
-  /** `hotThreshold` 0: only the interpreter. */
-  constructor(hotThreshold, user = true) {
+  /** `hotThreshold` 0: only the interpreter. `archive`: where regions are kept; what it has is `known`. */
+  constructor(hotThreshold, user = true, { archive, known } = {}) {
     const memory = createVmMemory(RAM_BYTES);
     let time = 0;
-    const host = { now: () => (time += 1e7), tsc: () => 0, random: () => 0 };
+    const startCompiler = (memory) => new DirectCompiler(memory, archive, known);
+    const host = { now: () => (time += 1e7), tsc: () => 0, random: () => 0, startCompiler };
     this.vcpu = new DbtEngine(memory, RAM_BYTES, loadModule(), { hotThreshold }, host).createVcpu(0);
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer, S.RAM, RAM_BYTES);

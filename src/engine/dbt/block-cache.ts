@@ -8,6 +8,7 @@ import { startList } from './block-records.js';
 import { HANDLER_HEADER, HANDLER_INVALID, HANDLER_LOOKUP } from './common-handlers.js';
 import { HeaderLists } from './header-lists.js';
 import type { Interpreter } from './interpreter.js';
+import { type KnownBlocks, signatureOf } from './known-blocks.js';
 import * as R from './record.js';
 import type { RegionPart } from './translation.js';
 
@@ -42,8 +43,10 @@ export interface Block {
 export interface CompiledRegion {
   readonly id: number;
   readonly key: number;
-  /** By number of the entry; undefined where the block has gone. */
-  readonly entries: readonly (Block | undefined)[];
+  /** Places of the entries, by number: page offsets, and others that nothing leads to. */
+  readonly entryOffsets: readonly number[];
+  /** Undefined where there is no block. */
+  readonly entries: (Block | undefined)[];
   /** Page offsets of all its blocks. */
   readonly offsets: ReadonlySet<number>;
   /** How often it was made again for another entry. */
@@ -76,6 +79,8 @@ export class BlockCache {
   private readonly interpreter: Interpreter;
   private readonly runtime: RuntimeCode;
   private readonly decoder: BlockDecoder;
+  private known: KnownBlocks | undefined;
+  private heatOfKnown = 0;
   private next = FIRST_BLOCK;
   /** Nothing was ever written from here on. */
   private unwritten = FIRST_BLOCK;
@@ -181,6 +186,8 @@ export class BlockCache {
     if (size === 0) return 0;
     this.take(size);
     this.register(gpa, key, header);
+    if (this.known !== undefined && this.isKnown(this.byHeader(header)))
+      this.setWord(header, R.HEADER_HEAT, this.heatOfKnown);
     this.made++;
     return header;
   }
@@ -192,6 +199,18 @@ export class BlockCache {
     if (this.decoder.decode(TRANSIENT_BLOCK, gpa, key, key | S.KEY_SINGLE, secondPage) === 0) return 0;
     this.setWord(TRANSIENT_BLOCK, R.HEADER_SECOND_PAGE, 0);
     return TRANSIENT_BLOCK;
+  }
+
+  /** From now on `known` blocks begin with a heat. */
+  expect(known: KnownBlocks | undefined, heat: number): void {
+    this.known = known;
+    this.heatOfKnown = heat;
+  }
+  /** The block, or one like it, has been hot in another VM. */
+  isKnown({ gpa, key, length, instructions }: Block): boolean {
+    const offset = gpa % PAGE;
+    const shape = { offset, length, instructions, key };
+    return this.known?.has(signatureOf(this.bytes, S.RAM + gpa - offset, shape)) === true;
   }
 
   private makeRoomForForms(): void {
@@ -275,6 +294,20 @@ export class BlockCache {
     }
   }
 
+  /** A block that is an entry of a region, and was made after it, leads there from now on; false: there is no such region. */
+  joinRegion(block: Block): boolean {
+    const region = this.regionAt(block.gpa, block.key);
+    const number = region?.entryOffsets.indexOf(block.gpa % PAGE) ?? -1;
+    if (region === undefined || number < 0) return false;
+    region.entries[number] = block;
+    this.enterBy(block, region, number);
+    return true;
+  }
+  private enterBy({ header }: Block, { tableIndex }: CompiledRegion, number: number): void {
+    this.setWord(header, R.HANDLER, tableIndex);
+    this.setWord(header, R.HEADER_ENTRY, number);
+  }
+
   addRegion(region: CompiledRegion): void {
     for (const { page } of region.parts) {
       const frame = page / PAGE;
@@ -283,9 +316,7 @@ export class BlockCache {
       this.regions.set(frame, regions.add(region));
     }
     for (const [number, entry] of region.entries.entries()) {
-      if (entry === undefined) continue;
-      this.setWord(entry.header, R.HANDLER, region.tableIndex);
-      this.setWord(entry.header, R.HEADER_ENTRY, number);
+      if (entry !== undefined) this.enterBy(entry, region, number);
     }
     for (const part of region.parts) this.markPart(part);
   }

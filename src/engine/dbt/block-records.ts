@@ -16,6 +16,9 @@ export interface KnownBlock {
   /** Guest physical address of the first byte. */
   readonly gpa: number;
   readonly key: number;
+  /** Bytes, and instructions. */
+  readonly length: number;
+  readonly instructions: number;
   /** Times it was entered, and at least what makes it hot where that is not counted any more. */
   readonly heat: number;
 }
@@ -48,7 +51,7 @@ export class BlockRecords {
   at(header: number, hot: number): KnownBlock | undefined {
     if (header < S.BLOCKS || header >= S.BLOCKS_END || header % 4 !== 0) return undefined;
     const page = (this.word(header + R.HEADER_PAGE) >>> 0) - S.RAM;
-    if (page < 0 || page % PAGE !== 0 || page + PAGE > this.i32.byteLength - S.RAM) return undefined;
+    if (!this.isRam(page)) return undefined;
     if (this.word(header + R.HEADER_SECOND_PAGE) !== 0) return undefined;
     // Entries of regions and stubs are not counted.
     const isHot = this.word(header + R.HANDLER) >= R.HANDLER_STUB || this.word(header + R.HEADER_DEFERRED) !== 0;
@@ -56,8 +59,15 @@ export class BlockRecords {
       header,
       gpa: page + (this.u16[(header + R.OFFSET) >> 1] as number),
       key: this.word(header + R.HEADER_KEY),
+      length: this.u16[(header + R.HEADER_LENGTH) >> 1] as number,
+      instructions: this.word(header + R.HEADER_COUNT),
       heat: Math.max(this.word(header + R.HEADER_HEAT), isHot ? hot : 0),
     };
+  }
+
+  /** A page of guest memory. */
+  isRam(page: number): boolean {
+    return page >= 0 && page % PAGE === 0 && page + PAGE <= this.i32.byteLength - S.RAM;
   }
 
   /** Header that the relative jump at the end of a block, at an offset of its page, led to in another page; 0: not known. */

@@ -1,6 +1,8 @@
 /** The compiler's thread: answers requests of one VM. Its host gives it a way to send. */
 import * as S from '../../x86/state.js';
 import { DirectCompiler } from './direct-compiler.js';
+import type { KnownBlocks } from './known-blocks.js';
+import type { RegionArchive } from './region-archive.js';
 import { RegionCompiler } from './region-compiler.js';
 import type { Compiler, TranslationBatch, TranslationRequest } from './translation.js';
 
@@ -12,6 +14,8 @@ export interface CompilerLink {
   /** How many answers there have been, in shared memory. */
   readonly answers: Int32Array;
   post(request: TranslationRequest): void;
+  /** What the thread's archive has. */
+  readonly known?: KnownBlocks | undefined;
   /** An answer that has come. */
   receive(): CompilerAnswer | undefined;
   /** Ends the thread. */
@@ -28,8 +32,9 @@ export function serveRequests(
   memory: WebAssembly.Memory,
   answers: Int32Array,
   send: (answer: CompilerAnswer) => void,
+  archive?: RegionArchive,
 ): (request: TranslationRequest) => void {
-  const compiler = new RegionCompiler(memory);
+  const compiler = new RegionCompiler(memory, archive);
   const words = new Int32Array(memory.buffer);
   return (request) => {
     let answer: CompilerAnswer;
@@ -41,6 +46,7 @@ export function serveRequests(
     send(answer);
     Atomics.add(answers, 0, 1);
     Atomics.store(words, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, S.EXIT_REQUESTED);
+    compiler.keep();
   };
 }
 
@@ -62,6 +68,9 @@ export class CompilerThread implements Compiler {
     this.now = now;
   }
 
+  get known(): KnownBlocks | undefined {
+    return this.link.known;
+  }
   /** None: others gather while the thread is at work. */
   get waitNs(): number {
     return this.substitute?.waitNs ?? 0;

@@ -1,14 +1,19 @@
 /** Compiles in the vCPU's own thread: where there is no other, and where a test wants regions at a known moment. */
+import type { KnownBlocks } from './known-blocks.js';
+import type { RegionArchive } from './region-archive.js';
 import { RegionCompiler } from './region-compiler.js';
 import type { Compiler, TranslationBatch, TranslationRequest } from './translation.js';
 
 export class DirectCompiler implements Compiler {
   readonly waitNs = 3e6;
+  readonly known: KnownBlocks | undefined;
   private readonly compiler: RegionCompiler;
   private batch: TranslationBatch | undefined;
 
-  constructor(memory: WebAssembly.Memory) {
-    this.compiler = new RegionCompiler(memory);
+  /** `archive` and what is in it. */
+  constructor(memory: WebAssembly.Memory, archive?: RegionArchive, known?: KnownBlocks) {
+    this.compiler = new RegionCompiler(memory, archive);
+    this.known = known;
   }
 
   get isReady(): boolean {
@@ -16,6 +21,7 @@ export class DirectCompiler implements Compiler {
   }
   submit(request: TranslationRequest): void {
     this.batch = this.compiler.compile(request);
+    this.compiler.keep();
   }
   take(): TranslationBatch | undefined {
     const { batch } = this;

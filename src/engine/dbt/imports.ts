@@ -17,13 +17,18 @@ export function declareMemory(module: ModuleBuilder): void {
   module.importSharedMemory('env', 'memory', LEAST_PAGES, MAXIMUM_PAGES);
 }
 
+export interface ImportedFunctions extends RuntimeFunctions {
+  /** Index in the module. */
+  indexOf(name: string): number;
+}
+
 interface ImportedFunction {
   readonly index: number;
   readonly isBridged: boolean;
 }
 
 /** The runtime's functions as a module calls them, imported where they are first called. */
-export function importedFunctions(module: ModuleBuilder): RuntimeFunctions {
+export function importedFunctions(module: ModuleBuilder): ImportedFunctions {
   const known = new Map<string, ImportedFunction>();
   const add = (name: string): ImportedFunction => {
     const signature = signatureOf(name);
@@ -32,14 +37,16 @@ export function importedFunctions(module: ModuleBuilder): RuntimeFunctions {
     known.set(name, added);
     return added;
   };
+  const find = (name: string): ImportedFunction => known.get(name) ?? add(name);
   const prepare = (e: Emitter, name: string): number => {
-    const { index, isBridged } = known.get(name) ?? add(name);
+    const { index, isBridged } = find(name);
     if (isBridged) pushUnused(e);
     return index;
   };
   return {
-    call: (e, name) => e.call(prepare(e, name)),
-    returnCall: (e, name) => e.returnCall(prepare(e, name)),
+    call: (e, name) => e.callImport(name, prepare(e, name)),
+    returnCall: (e, name) => e.returnCallImport(name, prepare(e, name)),
+    indexOf: (name) => find(name).index,
   };
 }
 

@@ -175,6 +175,9 @@ export abstract class Lowering {
         e.i32(0);
         e.load(v.type, v.size, S.CPU_BASE + v.imm);
         return;
+      case 'address':
+        e.i64OfCode(Number(v.big), v.imm, v.size);
+        return;
       case 'field':
         this.field(v);
         return;

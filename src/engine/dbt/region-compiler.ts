@@ -9,18 +9,22 @@ import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
 import * as S from '../../x86/state.js';
+import { ArchivedRegions, bodyOfFound, describeFound, type FoundRegion } from './archived-regions.js';
 import { BlockRecords } from './block-records.js';
-import { declareMemory, importedFunctions } from './imports.js';
+import { declareMemory, type ImportedFunctions, importedFunctions } from './imports.js';
 import type { RuntimeFunctions } from './lower.js';
 import { type BlockHeats, PageCode, type RegionInsn } from './page-code.js';
 import { RegionLowering } from './region.js';
+import type { RegionArchive } from './region-archive.js';
+import { describeRegion, isInPage } from './region-description.js';
 import type { LinkSlot } from './region-exits.js';
 import { flowOf } from './region-flow.js';
 import { chooseBlocks, formRegion, type Region, type RegionBlock } from './region-former.js';
 import { frameOf, type OtherPages } from './region-guests.js';
 import type { LiftedBlock, LiftedInsn } from './region-registers.js';
+import { Rooms } from './rooms.js';
 import { HANDLER_SIGNATURE } from './signatures.js';
-import type { HotBlock, RegionPart, TranslatedRegion, TranslationBatch, TranslationRequest } from './translation.js';
+import type { HotBlock, TranslatedRegion, TranslationBatch, TranslationRequest } from './translation.js';
 
 const PAGE = 4096;
 const LINK_SIZE = 8;
@@ -28,15 +32,27 @@ const LINK_SIZE = 8;
 const MAX_LANDINGS = 255;
 
 interface Plan {
-  readonly region: Region;
+  /** To be made, or made before in another VM. */
+  readonly region: Region | FoundRegion;
   /** The hot blocks that it serves. */
   readonly hot: readonly HotBlock[];
 }
 
+interface Made {
+  readonly body: FunctionBody;
+  readonly translated: TranslatedRegion;
+}
+
+interface Slot {
+  readonly at: number;
+  readonly bytes: number;
+}
+type Landings = readonly (readonly [number, number])[];
+
 interface Built {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly regions: readonly TranslatedRegion[];
-  /** The same, as they were formed. */
+  /** Those that were made now, as they were formed. */
   readonly formed: readonly Region[];
   readonly code: ReadonlyMap<number, Uint8Array>;
   readonly refused: readonly HotBlock[];
@@ -51,55 +67,90 @@ const kept: { lift?: StaticLift; lowering?: RegionLowering; made?: unknown } = {
 export class RegionCompiler {
   private readonly records: BlockRecords;
   private readonly memory: Uint8Array;
-  private epoch = -1;
-  private rooms: { at: number; end: number }[] = [];
+  private readonly rooms = new Rooms();
+  private archive: ArchivedRegions | undefined;
+  /** What the archive has yet to be told. */
+  private readonly toKeep: (() => void)[] = [];
 
-  constructor(memory: WebAssembly.Memory) {
+  /** `archive`: where regions are looked for before they are made, and kept. */
+  constructor(memory: WebAssembly.Memory, archive?: RegionArchive) {
     this.records = new BlockRecords(memory);
     this.memory = new Uint8Array(memory.buffer);
+    if (archive !== undefined) this.archive = new ArchivedRegions(archive, this.records);
   }
 
   /** One module for all hot blocks of a request. */
   compile(request: TranslationRequest): TranslationBatch {
     const started = performance.now();
-    const { bytes, regions, code, refused } = this.build(request);
+    this.rooms.take(request);
+    const { built, module } = this.modules(request);
+    const { bytes, regions, code, refused } = built;
     return {
       epoch: request.epoch,
-      module: regions.length > 0 ? new WebAssembly.Module(bytes) : undefined,
+      module,
       moduleBytes: bytes.length,
       regions,
+      restored: regions.length - built.formed.length,
       code,
       refused,
-      roomLeft: this.rooms.reduce((sum, { at, end }) => sum + end - at, 0),
+      roomLeft: this.rooms.left,
       milliseconds: performance.now() - started,
     };
   }
 
+  private modules(request: TranslationRequest): { built: Built; module: WebAssembly.Module | undefined } {
+    const built = this.assemble(request);
+    const isNew = built.formed.length === built.regions.length;
+    try {
+      return { built, module: built.regions.length > 0 ? new WebAssembly.Module(built.bytes) : undefined };
+    } catch (error) {
+      if (isNew) throw error;
+    }
+    // What the archive holds is no function of ours, though it says so: from now on all are made.
+    this.archive = undefined;
+    return this.modules(request);
+  }
+
+  /** Tells the archive what was made: for a moment when nobody waits. */
+  keep(): void {
+    for (const keep of this.toKeep.splice(0)) keep();
+  }
+
   /** The same, as far as the bytes of the module. */
   build(request: TranslationRequest): Built {
-    this.makeRoom(request);
+    this.rooms.take(request);
+    return this.assemble(request);
+  }
+  private assemble(request: TranslationRequest): Built {
     const code = new Map<number, Uint8Array>();
     const module = new ModuleBuilder();
     const type = module.type(HANDLER_SIGNATURE);
     declareMemory(module);
     const functions = importedFunctions(module);
     const refused: HotBlock[] = [];
-    const made: { plan: Plan; lowered: Lowered }[] = [];
-    for (const plan of this.plans(request, code)) {
-      const lowered = this.lower(plan.region, functions, type);
-      if (lowered === undefined) refused.push(...plan.hot);
-      else made.push({ plan, lowered });
+    const formed: Region[] = [];
+    const made: Made[] = [];
+    for (const { region, hot } of this.plans(request, code)) {
+      const replaces = hot[0]?.replaces;
+      const one =
+        'archived' in region
+          ? this.restore(region, functions, type, replaces)
+          : this.make(region, functions, type, replaces, code);
+      if (one === undefined) refused.push(...hot);
+      else {
+        made.push(one);
+        if (!('archived' in region)) formed.push(region);
+      }
     }
-    const regions = made.map(({ plan, lowered }) => describe(plan, lowered));
-    for (const [n, { lowered }] of made.entries()) {
-      const index = module.addFunction(lowered.body);
+    const regions = made.map(({ translated }) => translated);
+    for (const [n, { body, translated }] of made.entries()) {
+      const index = module.addFunction(body);
       module.export(`r${n}`, index);
       // Seen by profilers of the host: guest physical address and mode.
-      const { page, key, entries } = regions[n] as TranslatedRegion;
+      const { page, key, entries } = translated;
       module.name(index, `gpa_${(page + (entries[0] as number)).toString(16)}_${key.toString(16)}`);
     }
     kept.made = { request, code, module, made };
-    const formed = made.map(({ plan }) => plan.region);
     return { bytes: module.finish(), regions, formed, code, refused };
   }
 
@@ -113,15 +164,23 @@ export class RegionCompiler {
       rest = others;
       const { key } = block;
       const page = block.gpa - (block.gpa % PAGE);
+      const onPage = (b: HotBlock): boolean => b.key === key && b.gpa - (b.gpa % PAGE) === page;
       const old = block.replaces !== undefined && !taken.has(block.replaces.id) ? block.replaces : undefined;
       if (old !== undefined) taken.add(old.id);
+      const found = this.archive?.find({ ...block, replaces: old }, (at) => this.bytesOf(at, code));
+      if (found !== undefined) {
+        const served = rest.filter((b) => onPage(b) && found.archived.entries.includes(b.gpa % PAGE));
+        rest = rest.filter((b) => !served.includes(b));
+        plans.push({ region: found, hot: [{ ...block, replaces: old }, ...served] });
+        continue;
+      }
       const heats: BlockHeats = { records: this.records, hot: request.threshold, warm: request.warm };
       const codeOf = (at: number, delta: number): PageCode =>
         new PageCode(at, key, this.bytesOf(at, code), heats, delta);
       const pageCode = codeOf(page, 0);
       const pages: OtherPages | undefined = (key & S.KEY_CODE64) === 0 ? undefined : { ...heats, codeOf };
       const seeds = [block.gpa % PAGE, ...(old?.entries ?? [])];
-      const near = rest.filter((b) => b.key === key && b.gpa - (b.gpa % PAGE) === page);
+      const near = rest.filter(onPage);
       const more = joined(pageCode, seeds, near, old?.offsets ?? []);
       let region = formRegion(pageCode, [...seeds, ...more.map((b) => b.gpa % PAGE)], pages);
       // What an indirect jump leads to is not known, but likely in its page.
@@ -150,52 +209,72 @@ export class RegionCompiler {
   }
 
   /** Lift, analyse, lower: the function of a region; undefined where there is no room for its links. */
-  private lower(region: Region, functions: RuntimeFunctions, type: number): Lowered | undefined {
+  private make(
+    region: Region,
+    functions: RuntimeFunctions,
+    type: number,
+    replaces: HotBlock['replaces'],
+    code: ReadonlyMap<number, Uint8Array>,
+  ): Made | undefined {
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
     const lifted = region.blocks.map((b) => liftBlock(b, region.key));
     const flow = flowOf(region, lifted);
-    const slots = { near: new Map(), other: new Map(), far: new Map(), indirect: new Map() };
-    let isFull = false;
-    const slot: LinkSlot = (kind, offset) => {
-      const ofKind: Map<number, number> = slots[kind];
-      let at = ofKind.get(offset);
-      if (at === undefined) {
-        at = this.allocate(LINK_SIZE * (kind === 'indirect' ? 2 : 1));
-        isFull ||= at === 0;
-        ofKind.set(offset, at);
-      }
+    const links = { near: new Map(), other: new Map(), far: new Map(), indirect: new Map() };
+    const slots: Slot[] = [];
+    const allocate = (bytes: number): number => {
+      const at = this.rooms.allocate(bytes);
+      slots.push({ at, bytes });
       return at;
     };
-    const table = region.hasTable && flow.landingAt.size > 0 ? this.allocate(PAGE) : undefined;
+    const slot: LinkSlot = (kind, offset) => {
+      const ofKind: Map<number, number> = links[kind];
+      const at = ofKind.get(offset) ?? allocate(LINK_SIZE * (kind === 'indirect' ? 2 : 1));
+      ofKind.set(offset, at);
+      return at;
+    };
+    const landings = region.hasTable && flow.landingAt.size > 0 ? landingsOf(flow.landingAt) : undefined;
+    const table = landings === undefined ? undefined : allocate(PAGE);
     if (table === 0) return undefined;
-    if (table !== undefined) this.writeLandings(table, flow.landingAt);
+    if (table !== undefined) this.writeLandings(table, landings ?? []);
     const lowering = new RegionLowering(functions, type, region, flow, slot, table);
     const body = lowering.lower();
     kept.lowering = lowering;
-    if (isFull) return undefined;
+    if (slots.some(({ at }) => at === 0)) return undefined;
     const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
-    return { region, lifted, body, entries };
+    const translated = describeRegion(region, lifted, entries, replaces);
+    const { archive } = this;
+    if (archive !== undefined) {
+      const bytesOf = (page: number): Uint8Array => code.get(page) as Uint8Array;
+      this.toKeep.push(() => archive.keep(region, translated, body, slots, landings, bytesOf));
+    }
+    return { body, translated };
   }
 
-  // ---- room ----
-  private makeRoom({ epoch, room }: TranslationRequest): void {
-    if (epoch !== this.epoch) this.rooms = [];
-    this.epoch = epoch;
-    if (room !== undefined) this.rooms.push({ at: room.at, end: room.at + room.bytes });
+  /** The same of one that was made in another VM. */
+  private restore(
+    found: FoundRegion,
+    functions: ImportedFunctions,
+    type: number,
+    replaces: HotBlock['replaces'],
+  ): Made | undefined {
+    const { slots, landings } = found.archived;
+    const addresses = slots.map((bytes) => this.rooms.allocate(bytes));
+    if (addresses.includes(0)) return undefined;
+    if (landings !== undefined) this.writeLandings(addresses[0] as number, landings);
+    const body = bodyOfFound(found, type, addresses, (name) => functions.indexOf(name));
+    return { body, translated: describeFound(found, replaces) };
   }
-  /** 0 where there is no room. */
-  private allocate(bytes: number): number {
-    const room = this.rooms.find(({ at, end }) => end - at >= bytes);
-    if (room === undefined) return 0;
-    const { at } = room;
-    room.at += bytes;
-    return at;
+
+  private writeLandings(table: number, landings: Landings): void {
+    for (const [offset, byte] of landings) this.memory[table + offset] = byte;
   }
-  /** A byte for each offset of a page: number of the landing there plus 1, 0 for none. */
-  private writeLandings(table: number, landings: ReadonlyMap<number, number>): void {
-    for (const [offset, number] of landings)
-      if (isInPage(offset) && number < MAX_LANDINGS) this.memory[table + offset] = number + 1;
-  }
+}
+
+/** Page offsets and a byte for each: number of the landing there plus 1. */
+function landingsOf(landingAt: ReadonlyMap<number, number>): Landings {
+  return [...landingAt]
+    .filter(([offset, number]) => isInPage(offset) && number < MAX_LANDINGS)
+    .map(([offset, number]) => [offset, number + 1]);
 }
 
 /** Of other hot blocks of a page those that belong to a region: they are inside, or lead there by themselves. `old`: what was inside. */
@@ -216,35 +295,6 @@ function joined(
     for (const at of reached) inside.add(at);
   }
   return more;
-}
-
-interface Lowered {
-  readonly region: Region;
-  readonly lifted: readonly LiftedBlock[];
-  readonly body: FunctionBody;
-  /** Places of the entries, by number: page offsets, and others of the region itself. */
-  readonly entries: readonly number[];
-}
-
-function describe({ region, hot }: Plan, { lifted, entries }: Lowered): TranslatedRegion {
-  const replaces = hot[0]?.replaces;
-  return {
-    key: region.key,
-    page: region.page,
-    replaces: replaces?.id,
-    generation: replaces === undefined ? 0 : replaces.generation + 1,
-    entries,
-    offsets: region.blocks.filter((b) => isInPage(b.place)).map((b) => b.offset),
-    instructions: lifted.reduce((sum, b) => sum + b.count, 0),
-    hasTable: region.hasTable,
-    parts: partsOf(region),
-    crossings: [...region.crossings].map(([offset, header]) => ({ gpa: gpaOf(region, offset), header })),
-  };
-}
-const isInPage = (place: number): boolean => place >= 0 && place < PAGE;
-function gpaOf({ others }: Region, offset: number): number {
-  const code = others.find((other) => other.isInside(offset));
-  return code === undefined ? -1 : code.page + offset - code.delta;
 }
 
 export function liftBlock(b: RegionBlock, key: number): LiftedBlock {
@@ -270,25 +320,4 @@ function liftInsn({ insn, offset }: RegionInsn, key: number): LiftedInsn {
   definition.lift(lift, insn);
   kept.lift = lift;
   return { offset, next: offset + insn.length, statements: lift.statements, ended: lift.ended };
-}
-
-/** What a region is made of, its own page first: no page is in it twice. */
-function partsOf(region: Region): RegionPart[] {
-  const pages = [{ page: region.page, delta: 0 }, ...region.others];
-  return pages.map(({ page, delta }) => ({ page, chunks: chunksOf(region, delta) }));
-}
-
-/** The 64-byte chunks that a region is made of, in the page so far from its own. */
-function chunksOf(region: Region, delta: number): [number, number] {
-  let low = 0;
-  let high = 0;
-  for (const b of region.blocks) {
-    const start = b.offset - delta;
-    if (!isInPage(start)) continue;
-    for (let chunk = start >> 6; chunk <= Math.min(PAGE - 1, b.end - delta - 1) >> 6; chunk++) {
-      if (chunk < 32) low |= 1 << chunk;
-      else high |= 1 << (chunk & 31);
-    }
-  }
-  return [low, high];
 }

@@ -142,7 +142,7 @@ export abstract class RegionEnds extends RegionFrames {
     const e = this.emit;
     e.get(delta);
     e.op('i32.wrap_i64');
-    e.load('i32', 1, table);
+    e.loadAddress('i32', 1, table);
     e.tee(this.next);
     e.if();
     this.goToDispatch(() => {

@@ -187,7 +187,7 @@ export abstract class RegionExits extends RegionState {
     this.storeAll();
     const isWhole = size === 8 || (size === 4 && (this.key & S.KEY_CODE32) !== 0);
     if (isNear && isWhole) {
-      e.i32(this.slot('near', offset));
+      e.i32Address(this.slot('near', offset));
       e.set(this.link);
       e.i32(offset);
       e.set(this.offset);
@@ -200,7 +200,7 @@ export abstract class RegionExits extends RegionState {
       this.findRip();
       return;
     }
-    e.i32(this.slot('far', offset));
+    e.i32Address(this.slot('far', offset));
     e.set(this.link);
     e.br(TO_FAR);
   }
@@ -217,7 +217,7 @@ export abstract class RegionExits extends RegionState {
       this.findRip();
       return;
     }
-    this.emit.i32(this.slot('indirect', this.insn.offset));
+    this.emit.i32Address(this.slot('indirect', this.insn.offset));
     this.emit.set(this.link);
     this.follow3('followIndirect');
   }
@@ -278,12 +278,12 @@ export abstract class RegionExits extends RegionState {
   /** Notes where the call of this instruction will return to, or one that returns to another offset. */
   protected pushReturn(site = this.insn.next): void {
     if (!isLinked(this.key)) return;
-    const link = this.slot('far', site) | FAR;
+    const link = this.slot('far', site);
     pushReturn(
       this.emit,
       this.link,
       () => this.ripAt(site),
-      () => this.emit.i32(link),
+      () => this.emit.i32Address(link, FAR),
     );
   }
 }

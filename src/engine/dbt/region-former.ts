@@ -44,6 +44,7 @@ export interface Region {
   readonly crossings: ReadonlyMap<number, number>;
   /** The other pages that it is made of. */
   readonly others: readonly PageCode[];
+  readonly vias: Guests['vias'];
 }
 
 /** The region of the blocks at `seeds`, offsets in the page. */
@@ -71,8 +72,8 @@ export function formRegion(code: PageCode, seeds: readonly number[], pages: Othe
   }
   returnSites.sort((a, b) => code.heat(b) - code.heat(a));
   const hasTable = returnSites.length > MAX_COMPARISONS || own.some((b) => b.isIndirect);
-  const { frames, crossings, others } = guests;
-  return { key, page, blocks, entries: [...entries], returnSites, hasTable, frames, crossings, others };
+  const { frames, crossings, others, vias } = guests;
+  return { key, page, blocks, entries: [...entries], returnSites, hasTable, frames, crossings, others, vias };
 }
 
 /** Page offsets of the blocks to include, breadth first. */

@@ -43,11 +43,11 @@ export abstract class RegionFrames extends RegionResume {
     const e = this.emit;
     const link = this.slot('far', offset);
     e.i32(0);
-    e.load('i32', 4, link);
-    e.i32(this.region.crossings.get(offset) as number);
+    e.loadAddress('i32', 4, link);
+    e.i32Address(this.region.crossings.get(offset) as number);
     e.op('i32.ne');
     e.i32(0);
-    e.load('i32', 4, link + 4);
+    e.loadAddress('i32', 4, link, 4);
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + generationOf(this.key));
     e.op('i32.ne');

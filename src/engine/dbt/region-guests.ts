@@ -9,6 +9,7 @@
  */
 import { type BlockHeats, type CodeBlock, PAGE, type PageCode } from './page-code.js';
 import { isUser } from './page-links.js';
+import type { Via } from './region-archive.js';
 
 /** Instructions of all guests of a region, of one function, and of where jumps go on; calls inside of one another. */
 interface Limits {
@@ -49,6 +50,8 @@ export interface Guests {
   readonly blocks: readonly { readonly place: number; readonly code: PageCode }[];
   readonly crossings: ReadonlyMap<number, number>;
   readonly others: readonly PageCode[];
+  /** By distance of a page: how it was found. */
+  readonly vias: ReadonlyMap<number, Via>;
 }
 const OUTERMOST: Frame = { caller: 0, site: 0 };
 export const NO_GUESTS: Guests = {
@@ -58,6 +61,7 @@ export const NO_GUESTS: Guests = {
   blocks: [],
   crossings: new Map(),
   others: [],
+  vias: new Map(),
 };
 
 /** Where other pages and what is known of their blocks come from. */
@@ -88,6 +92,7 @@ class GuestFinder {
   private readonly pages: OtherPages;
   /** By distance from the region's page. */
   private readonly codes = new Map<number, PageCode>();
+  private readonly vias = new Map<number, Via>();
   private readonly frames: Frame[] = [OUTERMOST];
   private readonly starts: Set<number>[];
   private readonly calls = new Map<number, number>();
@@ -110,7 +115,7 @@ class GuestFinder {
       if (block.isCall) this.call(block);
       else this.rest(block);
     }
-    const { frames, starts, calls, blocks } = this;
+    const { frames, starts, calls, blocks, vias } = this;
     const crossings = new Map<number, number>();
     const others = new Set<PageCode>();
     for (const { place, code } of blocks) {
@@ -119,7 +124,7 @@ class GuestFinder {
       crossings.set(offset, code.header(offset));
       others.add(code);
     }
-    return { frames, starts, calls, blocks, crossings, others: [...others] };
+    return { frames, starts, calls, blocks, crossings, others: [...others], vias };
   }
 
   /** A call of the region's page. */
@@ -226,6 +231,8 @@ class GuestFinder {
     for (const code of this.codes.values()) if ((code.delta === delta) !== (code.page === page)) return undefined;
     const code = this.codes.get(delta) ?? this.pages.codeOf(page, delta);
     this.codes.set(delta, code);
+    if (delta !== 0 && !this.vias.has(delta))
+      this.vias.set(delta, { delta: from.delta, block: block.offset, last: lastOf(block) });
     return this.isWorthwhile(code, offset) ? code : undefined;
   }
   private isWorthwhile(code: PageCode, offset: number): boolean {

@@ -43,16 +43,16 @@ export abstract class RegionResume extends RegionExits {
       e.load('i64', 8, S.CPU_BASE + S.RIP);
     };
     e.i32(0);
-    e.load('i32', 4, slot);
+    e.loadAddress('i32', 4, slot);
     e.tee(this.status);
     e.if(undefined, true);
     e.i32(0);
-    e.load('i32', 4, slot + 4);
+    e.loadAddress('i32', 4, slot, 4);
     e.i32(0);
     e.load('i32', 4, S.CPU_BASE + generation);
     e.op('i32.eq');
     e.i32(0);
-    e.load('i64', 8, slot + 8);
+    e.loadAddress('i64', 8, slot, 8);
     pushRip();
     e.op('i64.eq');
     e.op('i32.and');
@@ -62,7 +62,7 @@ export abstract class RegionResume extends RegionExits {
     this.enterPage(pushRip);
     e.end();
     e.end();
-    e.i32(slot | FAR | INDIRECT);
+    e.i32Address(slot, FAR | INDIRECT);
     this.functions.call(e, 'lookup');
     this.follow();
   }
@@ -97,7 +97,7 @@ export abstract class RegionResume extends RegionExits {
     const e = this.emit;
     const slot = this.slot('other', next);
     e.i32(0);
-    e.load('i32', 4, slot);
+    e.loadAddress('i32', 4, slot);
     e.tee(this.status);
     e.if(undefined, true);
     this.pushIsOfThisMode();
@@ -107,7 +107,7 @@ export abstract class RegionResume extends RegionExits {
     e.end();
     e.end();
     this.setRip(next);
-    e.i32(slot);
+    e.i32Address(slot);
     this.functions.call(e, 'lookup');
     this.follow();
   }

@@ -27,7 +27,7 @@ const INTERNAL: Record<string, Signature> = {
 };
 
 /** Ways from one region to another (region-ways.ts). */
-const WAYS: Record<string, Signature> = {
+const BETWEEN_REGIONS: Record<string, Signature> = {
   enterHeader: HANDLER_SIGNATURE,
   followLink: { params: ['i32', 'i32', 'i32'], results: ['i32'] },
   followRip: { params: ['i64', 'i32'], results: ['i32'] },
@@ -43,8 +43,11 @@ const WAYS: Record<string, Signature> = {
 /** All of the runtime that generated code may call. */
 export const OF_RUNTIME: readonly string[] = [...Object.keys(INTERNAL), ...Object.keys(ROUTINES)];
 
+/** Ways from one region to another. */
+export const WAYS: readonly string[] = Object.keys(BETWEEN_REGIONS);
+
 export function signatureOf(name: string): Signature {
-  const known = INTERNAL[name] ?? WAYS[name];
+  const known = INTERNAL[name] ?? BETWEEN_REGIONS[name];
   if (known !== undefined) return known;
   const routine = ROUTINES[name];
   if (routine === undefined) throw new Error(`runtime function ${name} has no signature`);

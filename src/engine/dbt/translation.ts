@@ -6,6 +6,8 @@
  *   compiler                                        form .. compile
  */
 
+import type { KnownBlocks } from './known-blocks.js';
+
 /** A region that a hot block should have been in: it is made again with that block as an entry. */
 export interface RegionToReplace {
   readonly id: number;
@@ -69,6 +71,8 @@ export interface TranslationBatch {
   readonly module: WebAssembly.Module | undefined;
   readonly moduleBytes: number;
   readonly regions: readonly TranslatedRegion[];
+  /** How many of them were made in other VMs. */
+  readonly restored: number;
   /** Bytes of their pages when they were decoded, by guest physical address. */
   readonly code: ReadonlyMap<number, Uint8Array>;
   /** Hot blocks that there was no room for. */
@@ -79,6 +83,8 @@ export interface TranslationBatch {
 }
 
 export interface Compiler {
+  /** Blocks that have been translated in other VMs: that they will be hot is known before. */
+  readonly known: KnownBlocks | undefined;
   /** How long the first hot block waits for others. */
   readonly waitNs: number;
   /** Nothing may be under way. */

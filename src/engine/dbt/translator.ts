@@ -19,6 +19,8 @@ const MAX_GENERATION = 6;
 const HOT_TO_WARM = 40;
 /** To make a region again costs as much as its size: a block that wants it must be worth it. */
 const HOT_TO_PATIENCE = 40;
+/** A block that was hot in other VMs is hot at so much less. */
+const HOT_TO_KNOWN = 100;
 /** A block must get hot twice while the compiler works more than this part of its time. */
 const BUSY = 0.5;
 /** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
@@ -49,6 +51,8 @@ export class Translator {
   private regions = 0;
   /** Of them, those with code of other pages. */
   private wide = 0;
+  /** Of them, those that were made in other VMs. */
+  private restored = 0;
   private modules = 0;
   private instructions = 0;
   private bytes = 0;
@@ -85,7 +89,9 @@ export class Translator {
    * of them, and the compiler has nothing to do.
    */
   request(block: Block, nowNs: number): boolean {
-    if (this.load.share(nowNs) > BUSY && this.cache.defer(block, 0, DEFERRED_FOR_LOAD)) return false;
+    if (this.cache.joinRegion(block)) return false;
+    const isBusy = this.load.share(nowNs) > BUSY && !this.cache.isKnown(block);
+    if (isBusy && this.cache.defer(block, 0, DEFERRED_FOR_LOAD)) return false;
     this.queue.add(block, nowNs);
     if (this.queue.isFull) this.advance(nowNs);
     return !this.isCompiling && this.queue.length === 1;
@@ -93,27 +99,31 @@ export class Translator {
 
   /** Started when the vCPU first runs: one that only steps for another engine needs none. */
   private get compiler(): Compiler {
-    this.started ??= this.startCompiler();
+    if (this.started === undefined) {
+      this.started = this.startCompiler();
+      this.cache.expect(this.started.known, this.threshold - Math.ceil(this.threshold / HOT_TO_KNOWN));
+    }
     return this.started;
   }
 
   /** There may be something for `advance` to do. */
   get isWaiting(): boolean {
-    return this.isCompiling ? this.compiler.isReady : this.queue.length > 0;
+    return this.started === undefined || (this.isCompiling ? this.compiler.isReady : this.queue.length > 0);
   }
 
   /** Enters what was compiled and submits what has waited long enough. */
   advance(nowNs: number): void {
     if (!this.isWaiting) return;
     const started = performance.now();
+    const { compiler } = this;
     if (this.isCompiling) this.collect(nowNs);
-    if (!this.isCompiling && this.isTime(nowNs)) this.submit(nowNs);
+    if (!this.isCompiling && this.isTime(nowNs, compiler.waitNs)) this.submit(nowNs);
     this.stalls.add(performance.now() - started);
   }
 
-  private isTime(nowNs: number): boolean {
+  private isTime(nowNs: number, waitNs: number): boolean {
     const { queue } = this;
-    return queue.isFull || (queue.length > 0 && queue.waitedNs(nowNs) >= this.compiler.waitNs);
+    return queue.isFull || (queue.length > 0 && queue.waitedNs(nowNs) >= waitNs);
   }
 
   private submit(nowNs: number): void {
@@ -159,8 +169,9 @@ export class Translator {
   }
 
   /** The headers of the entries of each region lead into it from now on. */
-  private enter({ regions, code, moduleBytes }: TranslationBatch, functions: WebAssembly.Exports): void {
+  private enter({ regions, restored, code, moduleBytes }: TranslationBatch, functions: WebAssembly.Exports): void {
     this.modules++;
+    this.restored += restored;
     this.bytes += moduleBytes;
     for (const [n, region] of regions.entries()) {
       if (!this.isCurrent(region, code)) {
@@ -218,6 +229,7 @@ export class Translator {
     return {
       id: this.regions,
       key,
+      entryOffsets: entries,
       entries: entries.map((at) => (at >= 0 && at < PAGE ? this.cache.find(page + at, key) : undefined)),
       offsets: new Set(offsets),
       generation,
@@ -237,6 +249,7 @@ export class Translator {
     return {
       regions: this.regions,
       'regions of several pages': this.wide,
+      'regions of earlier runs': this.restored,
       modules: this.modules,
       'regions dropped': this.dropped,
       'regions outdated': this.outdated,
