@@ -47,6 +47,8 @@ export interface EnginesOptions {
   readonly switchable: boolean;
   /** Who is the local APIC under engine kvm. */
   readonly irqchip?: IrqchipKind | undefined;
+  /** The compiler knows what was hot before. */
+  readonly keepsTranslations: boolean;
   readonly runtime: WebAssembly.Module;
   /** Nanoseconds of the machine's own clock. */
   virtualNow(): number;
@@ -84,7 +86,7 @@ export class Engines implements EngineWithMemory {
       this.memory,
       ramBytes,
       runtime,
-      { hotThreshold: HOT_THRESHOLD },
+      { hotThreshold: HOT_THRESHOLD, startsAhead: options.keepsTranslations },
       {
         now: () => host.now(),
         tsc: () => this.ticks(),

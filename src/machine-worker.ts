@@ -22,9 +22,20 @@ export async function runMachine(start: StartMessage, host: WorkerHost): Promise
         // A guest that starts again gets fresh memory.
         engines?.engine.close();
         const { engine, irqchip, switchable = false } = start.options;
+        const keepsTranslations = start.options.translations !== undefined;
         const name = engine === 'kvm' ? 'kvm' : 'dbt';
         engines = new Engines(
-          { name, ramBytes, firmware, switchable, irqchip, runtime: start.runtime, virtualNow, tscHz },
+          {
+            name,
+            ramBytes,
+            firmware,
+            switchable,
+            irqchip,
+            keepsTranslations,
+            runtime: start.runtime,
+            virtualNow,
+            tscHz,
+          },
           host,
         );
         return engines;

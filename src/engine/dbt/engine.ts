@@ -11,7 +11,8 @@ import { DirectAnswers } from './direct-answers.js';
 import { DirectCompiler } from './direct-compiler.js';
 import { DbtPhysicalMap } from './physical-map.js';
 import type { Compiler } from './translation.js';
-import { type DbtOptions, DbtVcpu } from './vcpu.js';
+import type { DbtOptions } from './translator.js';
+import { DbtVcpu } from './vcpu.js';
 
 const WASM_PAGE = 65536;
 const PAGE = 4096;

@@ -23,6 +23,13 @@ const HOT_TO_PATIENCE = 40;
 const HOT_TO_KNOWN = 100;
 /** A block must get hot twice while the compiler works more than this part of its time. */
 const BUSY = 0.5;
+export interface DbtOptions {
+  /** Entries after which a block is translated; 0: never. */
+  readonly hotThreshold: number;
+  /** The compiler knows blocks that will be hot: it starts before there are any. */
+  readonly startsAhead?: boolean | undefined;
+}
+
 /** Linear memory for links and tables: what the compiler gets at a time, and when it gets more. */
 const ROOM = 65536;
 const LOW_ROOM = 32768;
@@ -32,6 +39,7 @@ export class Translator {
   private readonly table: WebAssembly.Table;
   private readonly cache: BlockCache;
   private readonly startCompiler: () => Compiler;
+  private readonly startsAhead: boolean;
   private started: Compiler | undefined;
   private readonly i32: Int32Array;
   /** Entries of a hot block. */
@@ -66,8 +74,9 @@ export class Translator {
     table: WebAssembly.Table,
     cache: BlockCache,
     startCompiler: () => Compiler,
-    hotThreshold: number,
+    { hotThreshold, startsAhead = false }: DbtOptions,
   ) {
+    this.startsAhead = startsAhead;
     this.threshold = hotThreshold;
     this.warm = Math.ceil(hotThreshold / HOT_TO_WARM);
     this.patience = hotThreshold / HOT_TO_PATIENCE;
@@ -108,7 +117,8 @@ export class Translator {
 
   /** There may be something for `advance` to do. */
   get isWaiting(): boolean {
-    return this.started === undefined || (this.isCompiling ? this.compiler.isReady : this.queue.length > 0);
+    if (this.startsAhead && this.started === undefined) return true;
+    return this.isCompiling ? this.compiler.isReady : this.queue.length > 0;
   }
 
   /** Enters what was compiled and submits what has waited long enough. */

@@ -19,7 +19,7 @@ import * as R from './record.js';
 import { provideWays } from './region-ways.js';
 import { isStackAccess } from './stack-fault.js';
 import type { Compiler } from './translation.js';
-import { Translator } from './translator.js';
+import { type DbtOptions, Translator } from './translator.js';
 
 /** The runtime's exports that the run loop itself calls. */
 export interface RuntimeExports extends WebAssembly.Exports {
@@ -43,11 +43,6 @@ export interface RuntimeExports extends WebAssembly.Exports {
   computeFlags(): number;
   tscValue(): bigint;
   loadSlow(linear: bigint, size: number): bigint;
-}
-
-export interface DbtOptions {
-  /** Entries after which a block is translated; 0: never. */
-  readonly hotThreshold: number;
 }
 
 const IF = 0x200;
@@ -121,7 +116,7 @@ export class DbtVcpu implements SteppingVcpu {
     this.interpreter = new Interpreter(imports);
     provideWays(imports, this.interpreter.table);
     this.cache = new BlockCache(memory, this.interpreter, this.runtime);
-    this.translator = new Translator(imports, this.interpreter.table, this.cache, startCompiler, options.hotThreshold);
+    this.translator = new Translator(imports, this.interpreter.table, this.cache, startCompiler, options);
     this.setWord(S.HOT_THRESHOLD, options.hotThreshold);
     this.runtime.flushAll();
   }
