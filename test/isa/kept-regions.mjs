@@ -9,6 +9,9 @@ export class KeptRegions {
   archive = this;
   regions = new Map();
 
+  has(signature) {
+    return this.regions.has(signature);
+  }
   *find(signature) {
     for (const bytes of this.regions.get(signature) ?? []) yield deserialize(bytes);
   }

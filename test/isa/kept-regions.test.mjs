@@ -93,6 +93,7 @@ function changed(kept, change) {
   return {
     known: kept.known,
     archive: {
+      has: (signature) => kept.has(signature),
       *find(signature) {
         for (const region of kept.find(signature)) yield* change(region);
       },

@@ -104,9 +104,10 @@ export class ArchivedRegions {
     return home + delta;
   }
 
-  /** Keeps a region. `slots`: address and bytes of each. */
+  /** Keeps a region that was made for hot blocks. `slots`: address and bytes of each. */
   keep(
     region: Region,
+    hot: readonly HotBlock[],
     { entries, offsets, instructions, hasTable, parts, key }: TranslatedRegion,
     body: FunctionBody,
     slots: readonly { readonly at: number; readonly bytes: number }[],
@@ -119,6 +120,13 @@ export class ArchivedRegions {
     const pages = new Map(parts.map(({ page }, n) => [deltas[n] as number, bytesOf(page)]));
     const { fields, constants } = fieldsOf(body.sites ?? [], pages);
     const symbols = [...slots.map(({ at }) => at), ...crossings.map(([, header]) => header)];
+    // An entry that is only warm must not be taken for hot next time.
+    const wasHot = (offset: number, signature: number): boolean =>
+      hot.some(({ gpa }) => gpa === region.page + offset) || this.archive.has(signature);
+    const signatures = entries.filter(isInPage).flatMap((offset) => {
+      const signature = this.signatureAt(region.page, offset, key, home);
+      return signature !== undefined && wasHot(offset, signature) ? [signature] : [];
+    });
     this.archive.add(
       {
         key,
@@ -144,7 +152,7 @@ export class ArchivedRegions {
         constants,
         ...archivedBody(body, symbols),
       },
-      entries.filter(isInPage).flatMap((offset) => this.signatureAt(region.page, offset, key, home) ?? []),
+      signatures,
     );
   }
 }

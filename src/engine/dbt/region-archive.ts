@@ -58,9 +58,11 @@ export interface ArchivedRegion {
 
 /** Where regions are kept. */
 export interface RegionArchive {
-  /** Those that a block with this signature is an entry of, the newest first. */
+  /** Those that it has, the newest first. */
   find(signature: number): Iterable<ArchivedRegion>;
-  /** `signatures`: of its entries. */
+  /** A region has a block with this signature as an entry that was hot. */
+  has(signature: number): boolean;
+  /** `signatures`: of its entries that were hot. */
   add(region: ArchivedRegion, signatures: readonly number[]): void;
 }
 

@@ -131,11 +131,10 @@ export class RegionCompiler {
     const formed: Region[] = [];
     const made: Made[] = [];
     for (const { region, hot } of this.plans(request, code)) {
-      const replaces = hot[0]?.replaces;
       const one =
         'archived' in region
-          ? this.restore(region, functions, type, replaces)
-          : this.make(region, functions, type, replaces, code);
+          ? this.restore(region, functions, type, hot)
+          : this.make(region, functions, type, hot, code);
       if (one === undefined) refused.push(...hot);
       else {
         made.push(one);
@@ -213,7 +212,7 @@ export class RegionCompiler {
     region: Region,
     functions: RuntimeFunctions,
     type: number,
-    replaces: HotBlock['replaces'],
+    hot: readonly HotBlock[],
     code: ReadonlyMap<number, Uint8Array>,
   ): Made | undefined {
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
@@ -241,11 +240,11 @@ export class RegionCompiler {
     kept.lowering = lowering;
     if (slots.some(({ at }) => at === 0)) return undefined;
     const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
-    const translated = describeRegion(region, lifted, entries, replaces);
+    const translated = describeRegion(region, lifted, entries, hot[0]?.replaces);
     const { archive } = this;
     if (archive !== undefined) {
       const bytesOf = (page: number): Uint8Array => code.get(page) as Uint8Array;
-      this.toKeep.push(() => archive.keep(region, translated, body, slots, landings, bytesOf));
+      this.toKeep.push(() => archive.keep(region, hot, translated, body, slots, landings, bytesOf));
     }
     return { body, translated };
   }
@@ -255,14 +254,14 @@ export class RegionCompiler {
     found: FoundRegion,
     functions: ImportedFunctions,
     type: number,
-    replaces: HotBlock['replaces'],
+    hot: readonly HotBlock[],
   ): Made | undefined {
     const { slots, landings } = found.archived;
     const addresses = slots.map((bytes) => this.rooms.allocate(bytes));
     if (addresses.includes(0)) return undefined;
     if (landings !== undefined) this.writeLandings(addresses[0] as number, landings);
     const body = bodyOfFound(found, type, addresses, (name) => functions.indexOf(name));
-    return { body, translated: describeFound(found, replaces) };
+    return { body, translated: describeFound(found, hot[0]?.replaces) };
   }
 
   private writeLandings(table: number, landings: Landings): void {

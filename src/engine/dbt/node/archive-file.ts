@@ -45,6 +45,9 @@ export class ArchiveFile implements RegionArchive {
     if (fstatSync(this.file).size > this.length) ftruncateSync(this.file, this.length);
   }
 
+  has(signature: number): boolean {
+    return this.places.has(signature);
+  }
   *find(signature: number): Iterable<ArchivedRegion> {
     const places = this.places.get(signature) ?? [];
     for (let n = places.length - 1; n >= 0; n--) {
