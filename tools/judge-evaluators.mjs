@@ -39,11 +39,12 @@ function programs() {
   for (const [mode, executed] of Object.entries(result.byMode)) console.log(`${mode}: ${executed} instructions`);
   const ends = [...result.vectors].sort(([a], [b]) => a - b).map(([stub, count]) => `${(stub - STUBS) >> 4}: ${count}`);
   console.log(
-    `ended by vectors ${ends.join(', ')}; ${result.regions} regions translated, ${result.wideRegions} of several pages`,
+    `ended by vectors ${ends.join(', ')}; ${result.regions} regions translated, ${result.wideRegions} of several pages, ${result.restoredRegions} found again`,
   );
   // Enough programs call functions of other pages: without such regions they were not judged.
   if (wanted >= ENOUGH && result.wideRegions === 0)
     result.wrong.push('translator, no region of several pages was made');
+  if (wanted >= ENOUGH && result.restoredRegions === 0) result.wrong.push('translator, no region was found again');
   report(result.wrong, `${result.executed} instructions of ${result.programs} programs`);
 }
 

@@ -2,6 +2,7 @@
 import { disassemble } from '../../dist/x86/disassemble.js';
 import { disagreement, EngineEvaluator, SlowEvaluator } from './evaluators.mjs';
 import { randomSource } from './forms.mjs';
+import { KeptRegions } from './kept-regions.mjs';
 import { listing, pointTo, randomProgram, spreadProgram } from './programs.mjs';
 import { WORLDS } from './worlds.mjs';
 
@@ -40,8 +41,15 @@ export function comparePrograms(instructions, seed, progress = () => {}) {
     ['interpreter', new EngineEvaluator(0), 1],
     ['translator', new EngineEvaluator(1), RUNS],
   ];
-  const wide = new EngineEvaluator(LATER);
-  const evaluators = [...engines, ['translator of several pages', wide, RUNS]];
+  const kept = new KeptRegions();
+  const wide = new EngineEvaluator(LATER, kept);
+  // Finds what that one has made.
+  const again = new EngineEvaluator(LATER, kept);
+  const evaluators = [
+    ...engines,
+    ['translator of several pages', wide, RUNS],
+    ['translator that finds regions', again, RUNS],
+  ];
   const byMode = Object.fromEntries(Object.keys(WORLDS).map((name) => [name, 0]));
   const vectors = new Map();
   const wrong = [];
@@ -77,6 +85,7 @@ export function comparePrograms(instructions, seed, progress = () => {}) {
     wrong,
     regions: engines[1][1].regions,
     wideRegions: wide.wideRegions,
+    restoredRegions: again.restoredRegions,
   };
 }
 

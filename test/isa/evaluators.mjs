@@ -1,6 +1,7 @@
 // The three evaluators over the worlds of worlds.mjs, behind one interface: `start` a program, `run` it to the first exception,
 // and compare processors and memories as wholes.
 import { readFileSync } from 'node:fs';
+import { DirectCompiler } from '../../dist/engine/dbt/direct-compiler.js';
 import { createVmMemory, DbtEngine } from '../../dist/engine/dbt/engine.js';
 import { evaluate } from '../../dist/ir/evaluate.js';
 import { decode } from '../../dist/x86/decode/decoder.js';
@@ -22,10 +23,12 @@ const HANDLERS_END = STUBS + 16 * 32;
 
 /** RAM, vCPU state and the compiled runtime; the subclass runs programs. */
 class Evaluator {
-  constructor(hotThreshold) {
+  /** `archive`: where regions are kept; what it has is `known`. */
+  constructor(hotThreshold, { archive, known } = {}) {
     const memory = createVmMemory(RAM_BYTES);
     let time = 0;
-    const host = { now: () => (time += 1e7), tsc: () => 0, random: () => 0 };
+    const startCompiler = (vm) => new DirectCompiler(vm, archive, known);
+    const host = { now: () => (time += 1e7), tsc: () => 0, random: () => 0, startCompiler };
     this.vcpu = new DbtEngine(memory, RAM_BYTES, module, { hotThreshold }, host).createVcpu(0);
     this.runtime = this.vcpu.runtime;
     this.view = new DataView(memory.buffer);
@@ -114,6 +117,10 @@ export class EngineEvaluator extends Evaluator {
 
   get regions() {
     return this.vcpu.statistics().translator.regions;
+  }
+  /** Those that another evaluator has made. */
+  get restoredRegions() {
+    return this.vcpu.statistics().translator['regions of earlier runs'];
   }
   /** Those that hold code of several pages. */
   get wideRegions() {
