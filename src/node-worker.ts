@@ -1,7 +1,6 @@
 /** The vCPU thread on Node: the engine's code for V8 and V8's flags, before anything is loaded that runs a guest. */
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
-import { setOldFlag } from './base/node/v8.js';
 
 // V8 compiles a WebAssembly function at its first call. Regions are made because they run: compiled with their module they
 // start at once, which docs/benchmarks.md found worth a quarter of the CPU time of process and file work.
@@ -27,13 +26,10 @@ async function compileHandlers(): Promise<WebAssembly.Module | undefined> {
   // The optimizing compiler takes a tenth of a second for them, in other threads while this one loads its modules; they then run
   // a guest's first instructions three times as fast. What other threads compile in this moment comes late and fast, too.
   setFlagsFromString('--no-liftoff');
-  // The hottest handlers are one function, so large that this V8 would allocate its registers in a hurry: a third slower.
-  setOldFlag('--no-turbo-use-mid-tier-regalloc-for-huge-functions');
   try {
     return await WebAssembly.compile(code);
   } finally {
     setFlagsFromString('--liftoff');
-    setOldFlag('--turbo-use-mid-tier-regalloc-for-huge-functions');
   }
 }
 
