@@ -178,6 +178,11 @@ export function lookupChecked(): usize {
   return lookup(0);
 }
 
+/** Header of the block at RIP, or of what was there a while ago; 0 where none is remembered. */
+export function remembered(): usize {
+  return cached(linearRip(), load<i32>(CPU_BASE + BLOCK_KEY));
+}
+
 /**
  * Compiled code has returned STATUS_FAULT: delivers the exception and finds its handler's header, or 0 with STATUS saying
  * why. STATUS_FAULT: the run loop delivers it, because it must look at the instruction, step, or answer first.

@@ -14,7 +14,16 @@ export {
   storeSlow,
 } from './mmu/access';
 export { dropWrites, flushAll } from './mmu/tlb';
-export { arrive, codeRoom, deliverFault, fetchHere, fetchNextPage, lookup, lookupChecked } from './dispatch';
+export {
+  arrive,
+  codeRoom,
+  deliverFault,
+  fetchHere,
+  fetchNextPage,
+  lookup,
+  lookupChecked,
+  remembered,
+} from './dispatch';
 export * from './x87/index';
 export * from './integer/index';
 export * from './string/index';

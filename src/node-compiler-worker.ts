@@ -3,15 +3,15 @@ import { getHeapStatistics } from 'node:v8';
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { collectGarbage } from './base/node/garbage.js';
 import { Loading } from './base/node/loading.js';
-import { serveRequests } from './engine/dbt/compiler-thread.js';
+import { type CompilerMessage, serveRequests } from './engine/dbt/compiler-thread.js';
 import { KnownBlocks } from './engine/dbt/known-blocks.js';
 import { ArchiveFile } from './engine/dbt/node/archive-file.js';
-import type { TranslationRequest } from './engine/dbt/translation.js';
 
 export interface CompilerWorkerData {
   readonly memory: WebAssembly.Memory;
-  readonly answers: Int32Array;
+  readonly signs: Int32Array;
   readonly port: MessagePort;
+  readonly choosesTiers: boolean;
   readonly loading: Int32Array<SharedArrayBuffer>;
   /** Where translations are kept, and what the vCPU thread is told of them. */
   readonly archive: { readonly path: string; readonly known: SharedArrayBuffer } | undefined;
@@ -48,10 +48,15 @@ function openArchive(): ArchiveFile | undefined {
   }
 }
 
-const { memory, answers, port, loading, archive } = workerData as CompilerWorkerData;
+const { memory, signs, port, loading, archive, choosesTiers } = workerData as CompilerWorkerData;
 new Loading(loading).end();
-const serve = serveRequests(memory, answers, (answer) => port.postMessage(answer), openArchive());
-port.on('message', (request: TranslationRequest) => {
-  serve(request);
+const serve = serveRequests(memory, {
+  signs,
+  send: (answer) => port.postMessage(answer),
+  archive: openArchive(),
+  choosesTiers,
+});
+port.on('message', (message: CompilerMessage) => {
+  serve(message);
   tidy();
 });

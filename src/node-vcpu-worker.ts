@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { MessageChannel, parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
 import { Loading } from './base/node/loading.js';
 import { commonHandlers } from './engine/dbt/common-handlers.js';
-import { type CompilerAnswer, CompilerThread } from './engine/dbt/compiler-thread.js';
+import { type CompilerAnswer, CompilerThread, SIGNS } from './engine/dbt/compiler-thread.js';
 import { KnownBlocks } from './engine/dbt/known-blocks.js';
 import { loadSystem } from './engine/kvm/node/libc.js';
 import type { StartMessage } from './machine/protocol.js';
@@ -36,12 +36,12 @@ function random(): number {
 const COMPILER_YOUNG_GENERATION_MB = 12;
 
 /** `path`: of the file in which translations are kept. */
-function startCompiler(memory: WebAssembly.Memory, path: string | undefined): CompilerThread {
+function startCompiler(memory: WebAssembly.Memory, path: string | undefined, choosesTiers: boolean): CompilerThread {
   const known = path === undefined ? undefined : new KnownBlocks();
   const { port1, port2 } = new MessageChannel();
-  const answers = new Int32Array(new SharedArrayBuffer(4));
+  const signs = new Int32Array(new SharedArrayBuffer(4 * SIGNS));
   const archive = path === undefined || known === undefined ? undefined : { path, known: known.shared };
-  const data: CompilerWorkerData = { memory, answers, port: port2, loading: count, archive };
+  const data: CompilerWorkerData = { memory, signs, port: port2, loading: count, archive, choosesTiers };
   loading.begin();
   const worker = new Worker(new URL('./node-compiler-worker.js', import.meta.url), {
     workerData: data,
@@ -53,9 +53,9 @@ function startCompiler(memory: WebAssembly.Memory, path: string | undefined): Co
   worker.unref();
   port1.unref();
   return new CompilerThread(memory, {
-    answers,
+    signs,
     known,
-    post: (request) => port1.postMessage(request),
+    post: (message) => port1.postMessage(message),
     receive: () => receiveMessageOnPort(port1)?.message as CompilerAnswer | undefined,
     end: () => {
       loading.wait();
@@ -64,8 +64,11 @@ function startCompiler(memory: WebAssembly.Memory, path: string | undefined): Co
   });
 }
 
-/** Waits for the machine to run. `handlers`: what the interpreter begins with, where it was compiled ahead. */
-export function serve(handlers: WebAssembly.Module | undefined): void {
+/**
+ * Waits for the machine to run. `handlers`: what the interpreter begins with, where it was compiled ahead. `choosesTiers`: V8 can be told
+ * which functions to optimize.
+ */
+export function serve(handlers: WebAssembly.Module | undefined, choosesTiers: boolean): void {
   const port = parentPort;
   if (port === null) throw new Error('node-vcpu-worker.js belongs to a worker thread');
   commonHandlers(handlers);
@@ -75,7 +78,7 @@ export function serve(handlers: WebAssembly.Module | undefined): void {
       now: () => performance.now() * 1e6,
       random,
       openSystem: loadSystem,
-      startCompiler: (memory) => startCompiler(memory, start.options.translations),
+      startCompiler: (memory) => startCompiler(memory, start.options.translations, choosesTiers),
       lease,
       post: (message) => port.postMessage(message),
     });

@@ -9,9 +9,13 @@ setFlagsFromString('--no-wasm-lazy-compilation');
 // of the time of file work.
 setFlagsFromString('--experimental-wasm-branch-hinting');
 
-// What is worth a region is worth the optimizing compiler, which starts as soon as the baseline code is there: waiting for
-// turns in baseline code saves a sixth of that compiler's time, and the guest loses as much.
+// Which regions are worth the optimizing compiler is ours to say (src/engine/dbt/optimizer.ts). Where it is not, all are, as soon
+// as the baseline code is there: waiting for turns in baseline code saves a sixth of that compiler's time, and the guest loses as much.
 setFlagsFromString('--no-wasm-dynamic-tiering');
+
+// From V8 14 on there is another proposal of that name, which says less.
+const choosesTiers = Number.parseInt(process.versions.v8, 10) < 14;
+if (choosesTiers) setFlagsFromString('--experimental-wasm-compilation-hints');
 
 // The optimizing compiler takes an eighth less time without these, and regions run as fast.
 setFlagsFromString('--no-wasm-loop-unrolling');
@@ -34,4 +38,4 @@ async function compileHandlers(): Promise<WebAssembly.Module | undefined> {
 }
 
 const [handlers, { serve }] = await Promise.all([compileHandlers(), import('./node-vcpu-worker.js')]);
-serve(handlers);
+serve(handlers, choosesTiers);

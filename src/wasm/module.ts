@@ -1,6 +1,7 @@
 /** Assembles a WebAssembly module: types, imports, functions, exports, element segments, code. */
 import { ByteWriter } from './byte-writer.js';
 import { VALUE_TYPE } from './opcodes.js';
+import { type Tier, tierSection } from './tiers.js';
 
 export type WasmType = keyof typeof VALUE_TYPE;
 
@@ -35,6 +36,8 @@ export interface FunctionBody {
   /** In order of offset. */
   readonly hints?: readonly BranchHint[];
   readonly sites?: readonly Site[];
+  /** All functions of a module say it, or none. */
+  readonly tier?: Tier;
 }
 
 const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
@@ -49,6 +52,8 @@ export class ModuleBuilder {
   private readonly functions: FunctionBody[] = [];
   private readonly exported: { name: string; index: number }[] = [];
   private readonly names: { name: string; index: number }[] = [];
+  /** Where the tiers of the functions begin in what `finish` gave; undefined: they have none. */
+  tiersAt: number | undefined;
   private readonly elements: { table: number; offset: number; functions: number[] }[] = [];
 
   type(signature: Signature): number {
@@ -174,6 +179,7 @@ export class ModuleBuilder {
       out,
       heads.map((head) => head.length),
     );
+    this.writeTiers(out);
     section(SECTION.code, heads.length, (w) => {
       for (const [n, head] of heads.entries()) {
         const { code } = this.functions[n] as FunctionBody;
@@ -208,6 +214,14 @@ export class ModuleBuilder {
     }
     out.u8(0);
     out.sized(content);
+  }
+
+  private writeTiers(out: ByteWriter): void {
+    const tiers = this.functions.flatMap(({ tier }) => tier ?? []);
+    if (tiers.length === 0) return;
+    out.u8(0);
+    out.sized(tierSection(tiers));
+    this.tiersAt = out.length - tiers.length;
   }
 
   /** Custom section "name", subsection 1: function names in order of index. */

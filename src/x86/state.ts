@@ -229,6 +229,8 @@ export const RETURN_TOP = 4540;
 /** i32, BUDGET when the host's clock was last read; CLOCK_UNREAD, far above any, before it was in this slice. */
 export const CLOCK_BUDGET = 4544;
 export const CLOCK_UNREAD = 0x7fffffff;
+/** u32, address of the tally of the region that compiled code was left from with a status; 0: it was left from elsewhere. */
+export const LEFT_TALLY = 4568;
 /**
  * What a region and the slow path of its memory accesses tell each other: u64, the place (SITE_*) that an access failed at; u64,
  * how far behind the host address that the slow path answers the bytes are; a cell for the bytes of an access that

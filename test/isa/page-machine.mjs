@@ -25,12 +25,20 @@ export const DATA_BYTES = 4 * PAGE;
 export const STACK = DATA + 0x3000n;
 
 export class PageMachine {
-  /** `hotThreshold` 0: only the interpreter. `archive`: where regions are kept; what it has is `known`. */
-  constructor(hotThreshold, user = true, { archive, known } = {}) {
+  /**
+   * `hotThreshold` 0: only the interpreter. `archive`: where regions are kept; what it has is `known`. `startCompiler`: another compiler than
+   * that of the vCPU's thread.
+   */
+  constructor(hotThreshold, user = true, { archive, known, startCompiler } = {}) {
     const memory = createVmMemory(RAM_BYTES);
     let time = 0;
-    const startCompiler = (memory) => new DirectCompiler(memory, archive, known);
-    const host = { now: () => (time += 1e7), tsc: () => 0, random: () => 0, startCompiler };
+    const ownThread = (memory) => new DirectCompiler(memory, archive, known);
+    const host = {
+      now: () => (time += 1e7),
+      tsc: () => 0,
+      random: () => 0,
+      startCompiler: startCompiler ?? ownThread,
+    };
     this.vcpu = new DbtEngine(memory, RAM_BYTES, loadModule(), { hotThreshold }, host).createVcpu(0);
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer, S.RAM, RAM_BYTES);

@@ -7,6 +7,7 @@ import { VALUE_TYPE } from '../../wasm/opcodes.js';
 import { PAGE } from './page-code.js';
 import type { ArchivedPart, ArchivedRegion } from './region-archive.js';
 import { OF_RUNTIME, WAYS } from './signatures.js';
+import { TALLY_SIZE } from './tally.js';
 
 const SLOT_SIZES = new Set([8, 16, PAGE]);
 const CALLABLE = new Set([...OF_RUNTIME, ...WAYS]);
@@ -46,6 +47,7 @@ function isRight(r: ArchivedRegion): boolean {
       (offset) => isInteger(offset) && r.parts.some(({ delta }) => offset >= delta && offset < delta + PAGE),
     ) &&
     isList(r.slots, (bytes) => SLOT_SIZES.has(bytes)) &&
+    r.slots[0] === TALLY_SIZE &&
     r.slots.length <= MAX_SLOTS &&
     areLandingsRight(r) &&
     isFunctionRight(r)
@@ -73,7 +75,7 @@ function areLandingsRight({ landings, slots }: ArchivedRegion): boolean {
   if (landings === undefined) return true;
   const isLanding = ([offset, byte]: [number, number]): boolean =>
     isOffset(offset) && isInteger(byte) && byte > 0 && byte < 256;
-  return slots[0] === PAGE && isList(landings, isLanding);
+  return slots[1] === PAGE && isList(landings, isLanding);
 }
 
 function isFunctionRight({ locals, code, hints, addresses, calls, fields, constants, ...r }: ArchivedRegion): boolean {

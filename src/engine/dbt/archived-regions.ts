@@ -104,7 +104,14 @@ export class ArchivedRegions {
     return home + delta;
   }
 
-  /** Keeps a region that was made for hot blocks. `slots`: address and bytes of each. */
+  wasHot(region: ArchivedRegion): boolean {
+    return this.archive.wasHot(region);
+  }
+  noteHot(region: ArchivedRegion): void {
+    this.archive.noteHot(region);
+  }
+
+  /** Keeps a region that was made for hot blocks, and tells how it is kept. `slots`: address and bytes of each. */
   keep(
     region: Region,
     hot: readonly HotBlock[],
@@ -113,7 +120,7 @@ export class ArchivedRegions {
     slots: readonly { readonly at: number; readonly bytes: number }[],
     landings: ArchivedRegion['landings'],
     bytesOf: (page: number) => Uint8Array,
-  ): void {
+  ): ArchivedRegion {
     const deltas = [0, ...region.others.map(({ delta }) => delta)];
     const home = bytesOf(region.page);
     const crossings = [...region.crossings];
@@ -127,33 +134,32 @@ export class ArchivedRegions {
       const signature = this.signatureAt(region.page, offset, key, home);
       return signature !== undefined && wasHot(offset, signature) ? [signature] : [];
     });
-    this.archive.add(
-      {
-        key,
-        entries,
-        offsets,
-        instructions,
-        hasTable,
-        parts: parts.map(({ page, chunks }, n) => {
-          const delta = deltas[n] as number;
-          const ranges = rangesOf(region, delta);
-          return {
-            delta,
-            chunks,
-            ranges,
-            bytes: bytesIn(bytesOf(page), ranges, delta, fields),
-            via: region.vias.get(delta),
-          };
-        }),
-        crossings: crossings.map(([offset]) => offset),
-        slots: slots.map(({ bytes }) => bytes),
-        landings,
-        fields,
-        constants,
-        ...archivedBody(body, symbols),
-      },
-      signatures,
-    );
+    const archived: ArchivedRegion = {
+      key,
+      entries,
+      offsets,
+      instructions,
+      hasTable,
+      parts: parts.map(({ page, chunks }, n) => {
+        const delta = deltas[n] as number;
+        const ranges = rangesOf(region, delta);
+        return {
+          delta,
+          chunks,
+          ranges,
+          bytes: bytesIn(bytesOf(page), ranges, delta, fields),
+          via: region.vias.get(delta),
+        };
+      }),
+      crossings: crossings.map(([offset]) => offset),
+      slots: slots.map(({ bytes }) => bytes),
+      landings,
+      fields,
+      constants,
+      ...archivedBody(body, symbols),
+    };
+    this.archive.add(archived, signatures);
+    return archived;
   }
 }
 
@@ -170,6 +176,7 @@ export function bodyOfFound(
 export function describeFound(
   { archived, page, parts, headers }: FoundRegion,
   replaces: HotBlock['replaces'],
+  tally: number,
 ): TranslatedRegion {
   const { key, entries, offsets, instructions, hasTable, crossings } = archived;
   const gpaOf = (offset: number): number => {
@@ -185,6 +192,7 @@ export function describeFound(
     offsets,
     instructions,
     hasTable,
+    tally,
     parts,
     crossings: crossings.flatMap((offset, n) => {
       const header = headers[n] as number;

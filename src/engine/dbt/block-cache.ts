@@ -57,9 +57,15 @@ export interface CompiledRegion {
   /** What it depends on: its own page first. */
   readonly parts: readonly RegionPart[];
   readonly tableIndex: number;
+  /** Linear-memory address of its tally. */
+  readonly tally: number;
+  /** Which one of which batch it is. */
+  readonly batch: number;
+  readonly number: number;
 }
 
 export interface RuntimeCode {
+  remembered(): number;
   dropWrites(host: number): void;
   flushAll(): void;
 }
@@ -399,6 +405,11 @@ export class BlockCache {
     for (const region of this.regions.get(page / PAGE) ?? []) if (region.id === id) return region;
     return undefined;
   }
+  /** Index of the region that the block at RIP most likely leads into; another one where there is none. */
+  indexHere(): number {
+    const header = this.runtime.remembered() >>> 0;
+    return header === 0 ? 0 : this.word(header, R.HANDLER);
+  }
   /** True where the block's header leads into a region. */
   isTranslated(block: Block): boolean {
     return this.word(block.header, R.HANDLER) >= R.FIRST_REGION;
@@ -448,6 +459,8 @@ export class BlockCache {
     this.reaching.clear();
     this.i32.fill(0, S.JUMP_CACHE >> 2, (S.JUMP_CACHE + S.JUMP_CACHE_ENTRIES * 16) >> 2);
     this.i32.fill(0, S.RETURN_RING >> 2, (S.RETURN_RING + S.RETURN_RING_SIZE) >> 2);
+    // The tally of a region that is gone.
+    this.setWord(S.CPU_BASE, S.LEFT_TALLY, 0);
     this.next = FIRST_BLOCK;
     this.epoch++;
   }

@@ -2,18 +2,25 @@
 import * as S from '../../x86/state.js';
 import { DirectCompiler } from './direct-compiler.js';
 import type { KnownBlocks } from './known-blocks.js';
+import { OPTIMIZER_WANTS, Optimizer } from './optimizer.js';
 import type { RegionArchive } from './region-archive.js';
 import { RegionCompiler } from './region-compiler.js';
-import type { Compiler, TranslationBatch, TranslationRequest } from './translation.js';
+import type { Compiler, OptimizedRegions, TranslationBatch, TranslationRequest } from './translation.js';
 
 /** `error`: what the compiler threw. */
-export type CompilerAnswer = TranslationBatch | { readonly error: Error };
+export type CompilerAnswer = TranslationBatch | OptimizedRegions | { readonly error: Error };
+/** `look`: at the tallies. */
+export type CompilerMessage = TranslationRequest | 'look';
+
+/** What both threads see, in shared memory: how many answers there have been, and OPTIMIZER_*. */
+export const SIGNS = 2;
+const ANSWERS = 0;
+const OPTIMIZER = 1;
 
 /** How the vCPU thread reaches the compiler's thread. */
 export interface CompilerLink {
-  /** How many answers there have been, in shared memory. */
-  readonly answers: Int32Array;
-  post(request: TranslationRequest): void;
+  readonly signs: Int32Array;
+  post(message: CompilerMessage): void;
   /** What the thread's archive has. */
   readonly known?: KnownBlocks | undefined;
   /** An answer that has come. */
@@ -27,27 +34,50 @@ const PATIENCE_MS = 10_000;
 /** The clock is read at one question of so many. */
 const QUESTIONS = 64;
 
-/** Answers each request by `send`, then raises the number of answers and asks the vCPU to look. */
+export interface CompilerHost {
+  readonly signs: Int32Array;
+  send(answer: CompilerAnswer): void;
+  readonly archive?: RegionArchive | undefined;
+  /** Its WebAssembly engine can be told which functions to optimize. */
+  readonly choosesTiers: boolean;
+}
+
+/** Answers each message by `send`, then raises the number of answers; to a request, it asks the vCPU to look. */
 export function serveRequests(
   memory: WebAssembly.Memory,
-  answers: Int32Array,
-  send: (answer: CompilerAnswer) => void,
-  archive?: RegionArchive,
-): (request: TranslationRequest) => void {
-  const compiler = new RegionCompiler(memory, archive);
-  const words = new Int32Array(memory.buffer);
-  return (request) => {
-    let answer: CompilerAnswer;
-    try {
-      answer = compiler.compile(request);
-    } catch (error) {
-      answer = { error: error instanceof Error ? error : new Error(String(error)) };
-    }
-    send(answer);
-    Atomics.add(answers, 0, 1);
-    Atomics.store(words, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, S.EXIT_REQUESTED);
-    compiler.keep();
+  { signs, send, archive, choosesTiers }: CompilerHost,
+): (message: CompilerMessage) => void {
+  const answer = (what: CompilerAnswer): void => {
+    send(what);
+    Atomics.add(signs, ANSWERS, 1);
   };
+  const optimizer = choosesTiers
+    ? new Optimizer(memory, {
+        compile: (module) => WebAssembly.compile(module),
+        send: answer,
+        tell: (state) => void Atomics.store(signs, OPTIMIZER, state),
+        now: () => performance.now(),
+      })
+    : undefined;
+  const compiler = new RegionCompiler(memory, archive, optimizer);
+  const words = new Int32Array(memory.buffer);
+  return (message) => {
+    if (message !== 'look') {
+      answer(batchOf(compiler, message));
+      Atomics.store(words, (S.CPU_BASE + S.EXIT_REQUEST) >> 2, S.EXIT_REQUESTED);
+      compiler.keep();
+      optimizer?.noteBusy();
+    }
+    optimizer?.look();
+  };
+}
+
+function batchOf(compiler: RegionCompiler, request: TranslationRequest): CompilerAnswer {
+  try {
+    return compiler.compile(request);
+  } catch (error) {
+    return { error: error instanceof Error ? error : new Error(String(error)) };
+  }
 }
 
 /** The vCPU thread's end. Where the thread does not answer, this end compiles by itself from then on. */
@@ -88,7 +118,7 @@ export class CompilerThread implements Compiler {
 
   get isReady(): boolean {
     if (this.substitute !== undefined) return this.substitute.isReady;
-    return Atomics.load(this.link.answers, 0) !== this.taken || this.isOverdue();
+    return Atomics.load(this.link.signs, ANSWERS) !== this.taken || this.isOverdue();
   }
   private isOverdue(): boolean {
     if (this.asked === undefined || ++this.questions % QUESTIONS !== 0) return false;
@@ -99,15 +129,23 @@ export class CompilerThread implements Compiler {
     return true;
   }
 
-  take(): TranslationBatch | undefined {
+  take(): TranslationBatch | OptimizedRegions | undefined {
     if (!this.isReady) return undefined;
     if (this.substitute !== undefined) return this.substitute.take();
     const answer = this.link.receive();
     if (answer === undefined) return undefined;
     this.taken = (this.taken + 1) | 0;
+    if ('numbers' in answer) return answer;
     this.asked = undefined;
     if ('error' in answer) throw answer.error;
     return answer;
+  }
+
+  get isOptimizing(): boolean {
+    return this.substitute === undefined && Atomics.load(this.link.signs, OPTIMIZER) === OPTIMIZER_WANTS;
+  }
+  optimize(): void {
+    this.link.post('look');
   }
 
   close(): void {

@@ -28,5 +28,8 @@ export class DirectCompiler implements Compiler {
     this.batch = undefined;
     return batch;
   }
+  /** A page's engine optimizes by itself. */
+  readonly isOptimizing = false;
+  optimize(): void {}
   close(): void {}
 }

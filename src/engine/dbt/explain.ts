@@ -28,7 +28,7 @@ export function explain(
   const at = cache.allocate(ROOM);
   const { bytes, formed } = new RegionCompiler(memory).build({
     epoch,
-    hot: [{ gpa, key, replaces: undefined }],
+    hot: [{ gpa, key, isLoop: false, replaces: undefined }],
     threshold: Number.MAX_SAFE_INTEGER,
     warm: 1,
     room: at === 0 ? undefined : { at, bytes: ROOM },

@@ -25,7 +25,7 @@ function rig(): {
   return { queue: new HotQueue(heat), heats, cooled, block };
 }
 
-const gpas = (blocks: readonly Block[]): number[] => blocks.map(({ gpa }) => gpa);
+const gpas = (taken: readonly { block: Block }[]): number[] => taken.map(({ block }) => block.gpa);
 
 const PAGE = 4096;
 
@@ -59,6 +59,18 @@ test('what is dead or was hardly entered while it waited is not compiled', () =>
   assert.deepEqual([cooled, queue.cooled, queue.length], [[1], 1, 0]);
   queue.add(block(4, 2000), 0);
   assert.deepEqual(gpas(queue.take(40 * MS, true)), [4], 'unless the compiler wants it so');
+});
+
+test('a loop is told by its runs in the time that it waited', () => {
+  const { queue, heats, block } = rig();
+  for (const page of [1, 2]) queue.add(block(page * PAGE, 5000), 0);
+  heats.set(PAGE, 5000 + 500);
+  heats.set(2 * PAGE, 5000 + 300);
+  const loops = queue.take(2 * MS, false).map(({ block, isLoop }) => [block.gpa / PAGE, isLoop]);
+  assert.deepEqual(loops, [
+    [1, true],
+    [2, false],
+  ]);
 });
 
 test('a batch is bounded', () => {

@@ -11,6 +11,8 @@ const WHOLE_BATCH = 64;
 const RUNS_OF_ONE_BATCH = 3;
 /** ... both with so many runs more: fewer tell nothing. */
 const FEW_RUNS = 200;
+/** A block that ran so often while it waited is a loop that the guest is in. */
+const RUNS_OF_LOOP_PER_MS = 200;
 /** A block that has waited this long ... */
 const LONG_WAIT_NS = 30e6;
 /** ... and was entered less often meanwhile is hot no more: its translation would cost what it saves in seconds. */
@@ -63,7 +65,7 @@ export class HotQueue {
    * does not tell: they all came here when they had the same.
    * `keepAll`: the queue was no longer than the compiler wants it to be.
    */
-  take(nowNs: number, keepAll: boolean): Block[] {
+  take(nowNs: number, keepAll: boolean): { block: Block; isLoop: boolean }[] {
     const hot: Waiting[] = [];
     for (const each of this.waiting) {
       if (!this.heat.isAlive(each.block)) continue;
@@ -78,7 +80,7 @@ export class HotQueue {
     const pages = new Set(hottest.map(pageOf));
     const batch = new Set(order.filter((each) => pages.has(pageOf(each))).slice(0, WHOLE_BATCH));
     this.waiting = hot.filter((each) => !batch.has(each));
-    return [...batch].map(({ block }) => block);
+    return [...batch].map((each) => ({ block: each.block, isLoop: isLoop(each, nowNs) }));
   }
 
   private cool({ gpa, key }: Block): void {
@@ -89,6 +91,10 @@ export class HotQueue {
 
 /** Runs while it waited, and some. */
 const runsOf = ({ heat, before }: Waiting): number => heat - before + FEW_RUNS;
+
+function isLoop({ sinceNs, before, heat }: Waiting, nowNs: number): boolean {
+  return heat - before > ((nowNs - sinceNs) / 1e6) * RUNS_OF_LOOP_PER_MS;
+}
 
 /** Page and mode as one number. */
 const pageOf = ({ block: { gpa, key } }: Waiting): number => Math.floor(gpa / PAGE) * KEYS + key;

@@ -2,7 +2,7 @@
  * Regions that outlive their VM: what a region needs to be entered in another VM without being made again. Its function is kept as it is;
  * what is another address there, or another import's index, stands at a site.
  *
- *   symbol   0 .. slots-1            room for links, and for the table of landings
+ *   symbol   0 .. slots-1            room for the tally, the table of landings, and links
  *            slots .. +crossings-1   header of a block in another page
  */
 import { ByteWriter } from '../../wasm/byte-writer.js';
@@ -39,9 +39,9 @@ export interface ArchivedRegion {
   readonly parts: readonly ArchivedPart[];
   /** Offsets from the region's page. */
   readonly crossings: readonly number[];
-  /** Bytes of each slot. */
+  /** Bytes of each slot; the first is the tally's. */
   readonly slots: readonly number[];
-  /** The table of landings is the first slot: page offsets and their bytes. */
+  /** The table of landings is the second slot: page offsets and their bytes. */
   readonly landings: readonly (readonly [number, number])[] | undefined;
   readonly locals: FunctionBody['locals'];
   readonly code: Uint8Array;
@@ -64,6 +64,9 @@ export interface RegionArchive {
   has(signature: number): boolean;
   /** `signatures`: of its entries that were hot. */
   add(region: ArchivedRegion, signatures: readonly number[]): void;
+  /** The guest has spent time in it, here or in another VM. */
+  wasHot(region: ArchivedRegion): boolean;
+  noteHot(region: ArchivedRegion): void;
 }
 
 /** The function as it is kept. `symbols`: the address of each. */

@@ -5,6 +5,7 @@
 import { dropDeadFlags } from '../../ir/passes/dead-flags.js';
 import type { Statement } from '../../ir/value.js';
 import { type FunctionBody, ModuleBuilder } from '../../wasm/module.js';
+import type { Tier } from '../../wasm/tiers.js';
 import { StaticLift } from '../../x86/lift-static.js';
 import { ROUTINES } from '../../x86/routines.js';
 import { semantics } from '../../x86/semantics/index.js';
@@ -13,9 +14,10 @@ import { ArchivedRegions, bodyOfFound, describeFound, type FoundRegion } from '.
 import { BlockRecords } from './block-records.js';
 import { declareMemory, type ImportedFunctions, importedFunctions } from './imports.js';
 import type { RuntimeFunctions } from './lower.js';
+import type { BaselineModule, BaselineRegion, Optimizer } from './optimizer.js';
 import { type BlockHeats, PageCode, type RegionInsn } from './page-code.js';
 import { RegionLowering } from './region.js';
-import type { RegionArchive } from './region-archive.js';
+import type { ArchivedRegion, RegionArchive } from './region-archive.js';
 import { describeRegion, isInPage } from './region-description.js';
 import type { LinkSlot } from './region-exits.js';
 import { flowOf } from './region-flow.js';
@@ -41,6 +43,10 @@ interface Plan {
 interface Made {
   readonly body: FunctionBody;
   readonly translated: TranslatedRegion;
+  /** The guest is in it now. */
+  readonly isLoop: boolean;
+  /** As the archive has it, once it does. */
+  readonly inArchive: { region?: ArchivedRegion };
 }
 
 interface Slot {
@@ -56,6 +62,9 @@ interface Built {
   readonly formed: readonly Region[];
   readonly code: ReadonlyMap<number, Uint8Array>;
   readonly refused: readonly HotBlock[];
+  /** Those of the baseline compiler, as the optimizer needs them. */
+  readonly baseline: readonly Omit<BaselineRegion, 'of'>[];
+  readonly tiersAt: number | undefined;
 }
 
 /**
@@ -71,9 +80,15 @@ export class RegionCompiler {
   private archive: ArchivedRegions | undefined;
   /** What the archive has yet to be told. */
   private readonly toKeep: (() => void)[] = [];
+  private readonly optimizer: Optimizer | undefined;
+  private batches = 0;
 
-  /** `archive`: where regions are looked for before they are made, and kept. */
-  constructor(memory: WebAssembly.Memory, archive?: RegionArchive) {
+  /**
+   * `archive`: where regions are looked for before they are made, and kept. `optimizer`: who compiles them once more; without it the
+   * WebAssembly engine decides for itself.
+   */
+  constructor(memory: WebAssembly.Memory, archive?: RegionArchive, optimizer?: Optimizer) {
+    this.optimizer = optimizer;
     this.records = new BlockRecords(memory);
     this.memory = new Uint8Array(memory.buffer);
     if (archive !== undefined) this.archive = new ArchivedRegions(archive, this.records);
@@ -85,7 +100,10 @@ export class RegionCompiler {
     this.rooms.take(request);
     const { built, module } = this.modules(request);
     const { bytes, regions, code, refused } = built;
+    const number = this.batches++;
+    this.offer(number, request.epoch, built);
     return {
+      number,
       epoch: request.epoch,
       module,
       moduleBytes: bytes.length,
@@ -96,6 +114,15 @@ export class RegionCompiler {
       roomLeft: this.rooms.left,
       milliseconds: performance.now() - started,
     };
+  }
+
+  private offer(batch: number, epoch: number, { bytes, tiersAt, regions, baseline }: Built): void {
+    if (tiersAt === undefined) return;
+    const of: BaselineModule = { batch, epoch, bytes, tiersAt, count: regions.length };
+    this.optimizer?.add(
+      of,
+      baseline.map((region) => ({ ...region, of })),
+    );
   }
 
   private modules(request: TranslationRequest): { built: Built; module: WebAssembly.Module | undefined } {
@@ -142,15 +169,29 @@ export class RegionCompiler {
       }
     }
     const regions = made.map(({ translated }) => translated);
-    for (const [n, { body, translated }] of made.entries()) {
-      const index = module.addFunction(body);
+    const baseline: Omit<BaselineRegion, 'of'>[] = [];
+    for (const [n, { body, translated, inArchive, isLoop }] of made.entries()) {
+      const tier = this.tierOf(inArchive, isLoop);
+      if (tier === 'baseline')
+        baseline.push({ tally: translated.tally, number: n, noteHot: () => this.noteHot(inArchive) });
+      const index = module.addFunction(tier === undefined ? body : { ...body, tier });
       module.export(`r${n}`, index);
       // Seen by profilers of the host: guest physical address and mode.
       const { page, key, entries } = translated;
       module.name(index, `gpa_${(page + (entries[0] as number)).toString(16)}_${key.toString(16)}`);
     }
     kept.made = { request, code, module, made };
-    return { bytes: module.finish(), regions, formed, code, refused };
+    const bytes = module.finish();
+    return { bytes, regions, formed, code, refused, baseline, tiersAt: module.tiersAt };
+  }
+
+  /** A loop, and what was hot in another VM, does not wait until the guest has spent time in it. */
+  private tierOf({ region }: Made['inArchive'], isLoop: boolean): Tier | undefined {
+    if (this.optimizer === undefined) return undefined;
+    return isLoop || (region !== undefined && this.archive?.wasHot(region) === true) ? 'both' : 'baseline';
+  }
+  private noteHot({ region }: Made['inArchive']): void {
+    if (region !== undefined) this.archive?.noteHot(region);
   }
 
   /** Regions for hot blocks: those that share one become its entries. */
@@ -218,7 +259,7 @@ export class RegionCompiler {
     if ((region.blocks[0]?.insns.length ?? 0) === 0) return undefined;
     const lifted = region.blocks.map((b) => liftBlock(b, region.key));
     const flow = flowOf(region, lifted);
-    const links = { near: new Map(), other: new Map(), far: new Map(), indirect: new Map() };
+    const links = { near: new Map(), other: new Map(), far: new Map(), indirect: new Map(), tally: new Map() };
     const slots: Slot[] = [];
     const allocate = (bytes: number): number => {
       const at = this.rooms.allocate(bytes);
@@ -231,6 +272,7 @@ export class RegionCompiler {
       ofKind.set(offset, at);
       return at;
     };
+    const tally = slot('tally', 0);
     const landings = region.hasTable && flow.landingAt.size > 0 ? landingsOf(flow.landingAt) : undefined;
     const table = landings === undefined ? undefined : allocate(PAGE);
     if (table === 0) return undefined;
@@ -240,13 +282,16 @@ export class RegionCompiler {
     kept.lowering = lowering;
     if (slots.some(({ at }) => at === 0)) return undefined;
     const entries = flow.landingAt.size > 0 ? [...flow.landingAt.keys()] : [region.blocks[0]?.offset as number];
-    const translated = describeRegion(region, lifted, entries, hot[0]?.replaces);
+    const translated = describeRegion(region, lifted, entries, hot[0]?.replaces, tally);
     const { archive } = this;
+    const inArchive: Made['inArchive'] = {};
     if (archive !== undefined) {
       const bytesOf = (page: number): Uint8Array => code.get(page) as Uint8Array;
-      this.toKeep.push(() => archive.keep(region, hot, translated, body, slots, landings, bytesOf));
+      this.toKeep.push(() => {
+        inArchive.region = archive.keep(region, hot, translated, body, slots, landings, bytesOf);
+      });
     }
-    return { body, translated };
+    return { body, translated, inArchive, isLoop: hot.some(({ isLoop }) => isLoop) };
   }
 
   /** The same of one that was made in another VM. */
@@ -259,9 +304,10 @@ export class RegionCompiler {
     const { slots, landings } = found.archived;
     const addresses = slots.map((bytes) => this.rooms.allocate(bytes));
     if (addresses.includes(0)) return undefined;
-    if (landings !== undefined) this.writeLandings(addresses[0] as number, landings);
+    if (landings !== undefined) this.writeLandings(addresses[1] as number, landings);
     const body = bodyOfFound(found, type, addresses, (name) => functions.indexOf(name));
-    return { body, translated: describeFound(found, hot[0]?.replaces) };
+    const translated = describeFound(found, hot[0]?.replaces, addresses[0] as number);
+    return { body, translated, inArchive: { region: found.archived }, isLoop: hot.some(({ isLoop }) => isLoop) };
   }
 
   private writeLandings(table: number, landings: Landings): void {

@@ -11,6 +11,7 @@ export function describeRegion(
   lifted: readonly LiftedBlock[],
   entries: readonly number[],
   replaces: HotBlock['replaces'],
+  tally: number,
 ): TranslatedRegion {
   return {
     key: region.key,
@@ -20,6 +21,7 @@ export function describeRegion(
     offsets: region.blocks.filter((b) => isInPage(b.place)).map((b) => b.offset),
     instructions: lifted.reduce((sum, b) => sum + b.count, 0),
     hasTable: region.hasTable,
+    tally,
     parts: partsOf(region),
     crossings: [...region.crossings].map(([offset, header]) => ({ gpa: gpaOf(region, offset), header })),
   };

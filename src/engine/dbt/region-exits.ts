@@ -23,9 +23,10 @@ import { pushReturn } from './return-ring.js';
 
 /**
  * Hands out the linear-memory words that link an exit to a block, by page offset: `near` to one of the same page, `other` to
- * one of the same page in another mode, `far` to one of any page, `indirect` from a jump at that offset to where it went last.
+ * one of the same page in another mode, `far` to one of any page, `indirect` from a jump at that offset to where it went last. And
+ * those of its `tally`.
  */
-export type LinkSlot = (kind: 'near' | 'other' | 'far' | 'indirect', offset: number) => number;
+export type LinkSlot = (kind: 'near' | 'other' | 'far' | 'indirect' | 'tally', offset: number) => number;
 
 export const isSamePage = (a: number, b: number): boolean => ((a ^ b) & ~4095) === 0;
 
@@ -68,6 +69,9 @@ export abstract class RegionExits extends RegionState {
     e.end();
     this.storeBudget();
     this.setRipAtOffset();
+    e.i32(0);
+    e.i32Address(this.slot('tally', 0));
+    e.store('i32', 4, S.CPU_BASE + S.LEFT_TALLY);
     e.get(this.status);
     e.return();
     e.end();

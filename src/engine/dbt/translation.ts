@@ -21,6 +21,8 @@ export interface HotBlock {
   /** Guest physical address. */
   readonly gpa: number;
   readonly key: number;
+  /** The guest is in it now. */
+  readonly isLoop: boolean;
   readonly replaces: RegionToReplace | undefined;
 }
 
@@ -59,13 +61,25 @@ export interface TranslatedRegion {
   readonly offsets: readonly number[];
   readonly instructions: number;
   readonly hasTable: boolean;
+  /** Linear-memory address of its tally. */
+  readonly tally: number;
   /** What it was made from, its own page first. */
   readonly parts: readonly RegionPart[];
   /** Blocks of theirs that it goes to, which must be the ones that have these headers. */
   readonly crossings: readonly { readonly gpa: number; readonly header: number }[];
 }
 
+/** Regions of a batch once more, by the optimizing compiler. */
+export interface OptimizedRegions {
+  readonly batch: number;
+  /** As the batch's module. */
+  readonly module: WebAssembly.Module;
+  /** Of the regions that are in it. */
+  readonly numbers: readonly number[];
+}
+
 export interface TranslationBatch {
+  readonly number: number;
   readonly epoch: number;
   /** Exports r0, r1 ... by number of the region; absent where no region was made. */
   readonly module: WebAssembly.Module | undefined;
@@ -89,9 +103,13 @@ export interface Compiler {
   readonly waitNs: number;
   /** Nothing may be under way. */
   submit(request: TranslationRequest): void;
-  /** A batch has come. */
+  /** There is something to take. */
   readonly isReady: boolean;
-  /** The batch that was submitted, once. Throws what the compiler threw. */
-  take(): TranslationBatch | undefined;
+  /** The batch that was submitted, once, or a better one of regions that are there. Throws what the compiler threw. */
+  take(): TranslationBatch | OptimizedRegions | undefined;
+  /** It is of use to `optimize`. */
+  readonly isOptimizing: boolean;
+  /** Looks at the tallies: the guest has spent time in regions of the baseline compiler. */
+  optimize(): void;
   close(): void;
 }

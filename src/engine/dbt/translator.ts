@@ -6,6 +6,7 @@ import * as S from '../../x86/state.js';
 import type { Block, BlockCache, CompiledRegion } from './block-cache.js';
 import { Delays } from './delays.js';
 import { Duty } from './duty.js';
+import { EnteredRegions } from './entered-regions.js';
 import { HotQueue } from './hot-queue.js';
 import type { RuntimeImports } from './imports.js';
 import { MAX_TABLE_SIZE } from './interpreter.js';
@@ -51,6 +52,7 @@ export class Translator {
   private readonly freeIndexes: number[] = [];
   private nextIndex = FIRST_REGION;
   private readonly queue: HotQueue;
+  private readonly entered: EnteredRegions;
   private isCompiling = false;
   private readonly load = new Duty(true);
   private roomLeft = 0;
@@ -62,6 +64,8 @@ export class Translator {
   /** Of them, those that were made in other VMs. */
   private restored = 0;
   private modules = 0;
+  /** Of the regions, those that were replaced by the optimizing compiler's. */
+  private optimized = 0;
   private instructions = 0;
   private bytes = 0;
   private dropped = 0;
@@ -84,10 +88,12 @@ export class Translator {
     this.table = table;
     this.cache = cache;
     this.queue = new HotQueue(cache);
+    this.entered = new EnteredRegions(imports, table, cache);
     this.startCompiler = startCompiler;
     this.i32 = new Int32Array(imports.memory.buffer);
     cache.onRegionDropped = (region) => {
       this.dropped++;
+      this.entered.drop(region);
       this.table.set(region.tableIndex, null);
       this.freeIndexes.push(region.tableIndex);
     };
@@ -118,7 +124,12 @@ export class Translator {
   /** There may be something for `advance` to do. */
   get isWaiting(): boolean {
     if (this.startsAhead && this.started === undefined) return true;
-    return this.isCompiling ? this.compiler.isReady : this.queue.length > 0;
+    return this.started?.isReady === true || (!this.isCompiling && this.queue.length > 0);
+  }
+
+  /** A slice has ended in compiled code. */
+  sample(): void {
+    if (this.started !== undefined) this.entered.sample(this.started);
   }
 
   /** Enters what was compiled and submits what has waited long enough. */
@@ -126,7 +137,7 @@ export class Translator {
     if (!this.isWaiting) return;
     const started = performance.now();
     const { compiler } = this;
-    if (this.isCompiling) this.collect(nowNs);
+    if (compiler.isReady) this.collect(nowNs);
     if (!this.isCompiling && this.isTime(nowNs, compiler.waitNs)) this.submit(nowNs);
     this.stalls.add(performance.now() - started);
   }
@@ -138,14 +149,14 @@ export class Translator {
 
   private submit(nowNs: number): void {
     const hot: HotBlock[] = [];
-    for (const block of this.queue.take(nowNs, this.compiler.waitNs > 0)) {
+    for (const { block, isLoop } of this.queue.take(nowNs, this.compiler.waitNs > 0)) {
       if (this.cache.isTranslated(block)) continue;
       const { gpa, key } = block;
       const found = this.cache.regionAt(gpa, key);
       const old = found !== undefined && found.generation < MAX_GENERATION ? found : undefined;
       const patience = old === undefined ? 0 : Math.floor(old.instructions * this.patience);
       if (patience > 0 && this.cache.defer(block, patience, DEFERRED_FOR_REGION)) continue;
-      hot.push({ gpa, key, replaces: old === undefined ? undefined : toReplace(old) });
+      hot.push({ gpa, key, isLoop, replaces: old === undefined ? undefined : toReplace(old) });
     }
     if (hot.length === 0) return;
     this.isCompiling = true;
@@ -168,6 +179,10 @@ export class Translator {
   private collect(nowNs: number): void {
     const batch = this.compiler.take();
     if (batch === undefined) return;
+    if ('numbers' in batch) {
+      this.optimized += this.entered.replace(batch);
+      return;
+    }
     this.isCompiling = false;
     this.load.sleep(nowNs);
     this.milliseconds += batch.milliseconds;
@@ -179,7 +194,10 @@ export class Translator {
   }
 
   /** The headers of the entries of each region lead into it from now on. */
-  private enter({ regions, restored, code, moduleBytes }: TranslationBatch, functions: WebAssembly.Exports): void {
+  private enter(
+    { number: batch, regions, restored, code, moduleBytes }: TranslationBatch,
+    functions: WebAssembly.Exports,
+  ): void {
     this.modules++;
     this.restored += restored;
     this.bytes += moduleBytes;
@@ -197,7 +215,9 @@ export class Translator {
       }
       const old = region.replaces === undefined ? undefined : this.cache.regionById(region.page, region.replaces);
       this.table.set(index, functions[`r${n}`] as () => number);
-      this.cache.addRegion(this.compiled(region, index));
+      const compiled = this.compiled(region, index, batch, n);
+      this.entered.add(compiled);
+      this.cache.addRegion(compiled);
       // Behind the new one: what both have as entries stays hot.
       if (old !== undefined) this.cache.dropRegion(old);
       this.regions++;
@@ -234,8 +254,8 @@ export class Translator {
     return true;
   }
 
-  private compiled(region: TranslatedRegion, tableIndex: number): CompiledRegion {
-    const { page, key, entries, offsets, generation, instructions, hasTable, parts } = region;
+  private compiled(region: TranslatedRegion, tableIndex: number, batch: number, number: number): CompiledRegion {
+    const { page, key, entries, offsets, generation, instructions, hasTable, parts, tally } = region;
     return {
       id: this.regions,
       key,
@@ -247,6 +267,9 @@ export class Translator {
       hasTable,
       parts,
       tableIndex,
+      tally,
+      batch,
+      number,
     };
   }
 
@@ -260,6 +283,7 @@ export class Translator {
       regions: this.regions,
       'regions of several pages': this.wide,
       'regions of earlier runs': this.restored,
+      'regions optimized': this.optimized,
       modules: this.modules,
       'regions dropped': this.dropped,
       'regions outdated': this.outdated,

@@ -28,6 +28,7 @@ export interface RuntimeExports extends WebAssembly.Exports {
   fetchHere(): number;
   fetchHost(linear: bigint): number;
   fetchNextPage(): number;
+  remembered(): number;
   deliverException(): number;
   deliverInterrupt(vector: number): number;
   deliverNmi(): number;
@@ -208,6 +209,7 @@ export class DbtVcpu implements SteppingVcpu {
     if (isTimed) this.translator.advance(started);
     this.cut = 0;
     const exit = this.loop(entry.requestInterruptWindow);
+    if (exit.kind === 'preempted' && this.word(S.BUDGET) < 0) this.translator.sample();
     const retired = budget - this.cut - this.word(S.BUDGET);
     this.retired += retired;
     if (isTimed && exit.kind === 'preempted') {
@@ -273,6 +275,7 @@ export class DbtVcpu implements SteppingVcpu {
 
   private enter(record: number): number {
     this.setWord(S.STATUS, S.STATUS_OK);
+    this.setWord(S.LEFT_TALLY, 0);
     return this.interpreter.run(record);
   }
 

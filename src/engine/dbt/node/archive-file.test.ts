@@ -56,6 +56,23 @@ test('what one process keeps another finds, the newest first', () => {
   file.close();
 });
 
+test('what was hot is hot for the next process, once', () => {
+  const path = filled('hot', 2);
+  const file = new ArchiveFile(path, new KnownBlocks());
+  file.noteHot(region(2));
+  const size = statSync(path).size;
+  file.noteHot(region(2));
+  file.close();
+  assert.equal(statSync(path).size, size);
+  const next = new ArchiveFile(path, new KnownBlocks());
+  assert.deepEqual(
+    [1, 2, 3].map((key) => next.wasHot(region(key))),
+    [false, true, false],
+  );
+  assert.deepEqual(found(path).keys, [2, 1]);
+  next.close();
+});
+
 test('the same region is kept once', () => {
   const path = filled('once', 1);
   const size = statSync(path).size;

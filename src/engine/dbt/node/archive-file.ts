@@ -4,6 +4,7 @@
  *    0 length of the record u32 (with this head)   4 check sum of what follows u32   8 hash of the code it was made of u32
  *   12 number of signatures u32                   16 signatures u32 each             then the region, as V8 serializes it
  *
+ * A record that ends with its head tells that the region of that hash was hot.
  * What does not look like that ends what is read. A file that has become too large begins anew.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
@@ -32,6 +33,8 @@ export class ArchiveFile implements RegionArchive {
   private readonly known: KnownBlocks;
   private readonly places = new Map<number, Place[]>();
   private readonly made = new Set<number>();
+  /** By hash. */
+  private readonly hot = new Set<number>();
   private length = 0;
   private isFull = false;
 
@@ -61,23 +64,40 @@ export class ArchiveFile implements RegionArchive {
     if (this.isFull || this.made.has(hash) || signatures.length > MAX_SIGNATURES) return;
     const content = serialize(region);
     const bytes = HEAD + 4 * signatures.length + content.length;
-    if (bytes > MAX_RECORD) return;
+    const at = bytes > MAX_RECORD ? undefined : this.write(hash, signatures, content);
+    if (at !== undefined) this.note({ at, bytes }, hash, signatures);
+  }
+
+  wasHot(region: ArchivedRegion): boolean {
+    return this.hot.has(hashOf(region));
+  }
+  noteHot(region: ArchivedRegion): void {
+    const hash = hashOf(region);
+    if (this.isFull || this.hot.has(hash)) return;
+    this.hot.add(hash);
+    this.write(hash, [], new Uint8Array(0));
+  }
+
+  /** Where the record is; undefined where there was no room for it. */
+  private write(hash: number, signatures: readonly number[], content: Uint8Array): number | undefined {
+    const bytes = HEAD + 4 * signatures.length + content.length;
     const record = Buffer.alloc(bytes);
     record.writeUInt32LE(bytes, 0);
     record.writeUInt32LE(hash, 8);
     record.writeUInt32LE(signatures.length, 12);
     for (const [n, signature] of signatures.entries()) record.writeInt32LE(signature, HEAD + 4 * n);
-    content.copy(record, HEAD + 4 * signatures.length);
+    record.set(content, HEAD + 4 * signatures.length);
     record.writeUInt32LE(checkSum(record, 8), 4);
     try {
       writeSync(this.file, record);
       // Another process may have written in between.
       const end = fstatSync(this.file).size;
       this.isFull = end > MAX_FILE;
-      this.note({ at: end - bytes, bytes }, hash, signatures);
+      return end - bytes;
     } catch {
       // A full disk: the guest runs on, its translations are not kept.
       this.isFull = true;
+      return undefined;
     }
   }
 
@@ -114,8 +134,10 @@ export class ArchiveFile implements RegionArchive {
       // Parts of a record that is not here in whole come with the next window.
       if (count > MAX_SIGNATURES || bytes > MAX_RECORD || bytes < HEAD + 4 * count) return at;
       if (at + bytes > window.length) return at;
+      const hash = window.readUInt32LE(at + 8);
       const signatures = Array.from({ length: count }, (_, n) => window.readInt32LE(first + 4 * n));
-      this.note({ at: this.length + at, bytes }, window.readUInt32LE(at + 8), signatures);
+      if (bytes === HEAD) this.hot.add(hash);
+      else this.note({ at: this.length + at, bytes }, hash, signatures);
       at += bytes;
     }
     return at;
