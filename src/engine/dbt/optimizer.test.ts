@@ -37,10 +37,16 @@ function rig() {
     },
     now: () => ms,
   });
-  const add = (batch: number, tallies: readonly number[], epoch = 0): void => {
+  const add = (batch: number, tallies: readonly number[], { epoch = 0, wasHot = false } = {}): void => {
     const count = tallies.length;
     const of = { batch, epoch, bytes: Uint8Array.of(batch, ...tallies.map(() => 0x14)), tiersAt: 1, count };
-    const regions = tallies.map((tally, number) => ({ tally, number, of, noteHot: () => void hot.push(tally) }));
+    const regions = tallies.map((tally, number) => ({
+      tally,
+      number,
+      of,
+      wasHot,
+      noteHot: () => void hot.push(tally),
+    }));
     optimizer.add(of, regions);
   };
   const count = (tally: number, slices: number): void => {
@@ -126,22 +132,39 @@ test('what was dropped, or made in another epoch, is not compiled', () => {
   count(A, 3);
   count(B, 3);
   drop(A);
-  add(3, [C], 1);
+  add(3, [C], { epoch: 1 });
   optimizer.look();
   assert.equal(compiled.length, 0);
-  add(4, [A], 1);
+  add(4, [A], { epoch: 1 });
   optimizer.look();
   assert.equal(compiled.length, 0);
 });
 
-test('a region is hot for the archive once eight slices have ended in it', () => {
+test('what was hot in another VM does not wait for quiet, but for what is hot', async () => {
+  const { optimizer, add, count, compiled } = rig();
+  const order = (): unknown[] => compiled.map(({ batch }) => batch);
+  add(1, [A], { wasHot: true });
+  add(2, [B], { wasHot: true });
+  add(3, [C]);
+  count(C, 1);
+  optimizer.look();
+  assert.deepEqual(order(), [3]);
+  await compiled[0]?.end(true);
+  assert.deepEqual(order(), [3, 2]);
+  optimizer.look();
+  assert.deepEqual(order(), [3, 2], 'one at a time');
+  await compiled[1]?.end(true);
+  assert.deepEqual(order(), [3, 2, 1]);
+});
+
+test('a region is hot for the archive once two slices have ended in it', () => {
   const { optimizer, add, count, hot } = rig();
   add(1, [A, B]);
-  count(A, 7);
+  count(A, 1);
   count(B, 9);
   optimizer.look();
   assert.deepEqual(hot, [B]);
-  count(A, 8);
+  count(A, 2);
   optimizer.look();
   optimizer.look();
   assert.deepEqual(hot, [B, A]);

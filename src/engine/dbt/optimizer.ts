@@ -4,7 +4,8 @@
  * come from the baseline compiler alone, and those that the guest spends its time in are compiled once more, the hottest first.
  *
  *    new -> in `regions` -> slices end in it -> asked for by the vCPU thread -> compiled by V8's threads -> sent to the vCPU thread
- *                       \-> nothing hot waits -> one at a time, the newest first
+ *                       \-> V8 has nothing to do -> those that were hot in another VM, one module at a time, the newest first
+ *                       \-> and nothing else waits -> all others likewise, one region at a time
  */
 import { rewriteTiers, type Tier } from '../../wasm/tiers.js';
 import { TALLY_DROPPED, TALLY_STATE } from './tally.js';
@@ -12,11 +13,11 @@ import type { OptimizedRegions } from './translation.js';
 
 /** Modules that V8 compiles at the same time. */
 const AT_ONCE = 4;
-/** Regions in which no slice has ended get their turn when there was nothing else to compile for so long. */
+/** The others get their turn when there was nothing else to compile for so long. */
 const QUIET_MS = 20;
 
-/** A region in which so many slices have ended is worth the optimizing compiler in the next VM, too. */
-const HOT = 8;
+/** A region in which so many slices have ended is worth it in the next VM, too. */
+const HOT = 2;
 
 /** What the vCPU thread reads: whether it is of use to ask. */
 export const OPTIMIZER_IDLE = 0;
@@ -29,6 +30,8 @@ export interface BaselineRegion {
   /** Its number in the module, and the module. */
   readonly number: number;
   readonly of: BaselineModule;
+  /** It was hot in another VM. */
+  readonly wasHot: boolean;
   /** Tells the archive that it was hot. */
   readonly noteHot: () => void;
 }
@@ -87,11 +90,22 @@ export class Optimizer {
   /** Starts what is worth it. */
   look(): void {
     this.compileHottest();
+    this.compileRemembered();
     const [newest] = [...this.regions.values()].at(-1) ?? [];
     const isQuiet = this.underWay === 0 && this.host.now() - this.busyAt >= QUIET_MS;
     if (isQuiet && newest !== undefined) this.compile([newest]);
     this.tell();
     this.watch();
+  }
+  /** In one thread of V8's mostly: the guest has the other processor. */
+  private compileRemembered(): void {
+    if (this.underWay > 0) return;
+    for (const regions of [...this.regions.values()].reverse()) {
+      const remembered = [...regions].filter(({ wasHot }) => wasHot);
+      if (remembered.length === 0) continue;
+      this.compile(remembered);
+      return;
+    }
   }
   private watch(): void {
     for (const region of this.watched) {
@@ -156,6 +170,7 @@ export class Optimizer {
         done();
         this.host.send({ batch, module, numbers: regions.map(({ number }) => number) });
         this.compileHottest();
+        this.compileRemembered();
         this.tell();
       },
       // No memory for it, most likely: the baseline compiler's code runs on.

@@ -171,9 +171,14 @@ export class RegionCompiler {
     const regions = made.map(({ translated }) => translated);
     const baseline: Omit<BaselineRegion, 'of'>[] = [];
     for (const [n, { body, translated, inArchive, isLoop }] of made.entries()) {
-      const tier = this.tierOf(inArchive, isLoop);
+      const tier = this.tierOf(isLoop);
       if (tier === 'baseline')
-        baseline.push({ tally: translated.tally, number: n, noteHot: () => this.noteHot(inArchive) });
+        baseline.push({
+          tally: translated.tally,
+          number: n,
+          wasHot: this.wasHot(inArchive),
+          noteHot: () => this.noteHot(inArchive),
+        });
       const index = module.addFunction(tier === undefined ? body : { ...body, tier });
       module.export(`r${n}`, index);
       // Seen by profilers of the host: guest physical address and mode.
@@ -185,10 +190,13 @@ export class RegionCompiler {
     return { bytes, regions, formed, code, refused, baseline, tiersAt: module.tiersAt };
   }
 
-  /** A loop, and what was hot in another VM, does not wait until the guest has spent time in it. */
-  private tierOf({ region }: Made['inArchive'], isLoop: boolean): Tier | undefined {
+  /** A loop does not wait until the guest has spent time in it. */
+  private tierOf(isLoop: boolean): Tier | undefined {
     if (this.optimizer === undefined) return undefined;
-    return isLoop || (region !== undefined && this.archive?.wasHot(region) === true) ? 'both' : 'baseline';
+    return isLoop ? 'both' : 'baseline';
+  }
+  private wasHot({ region }: Made['inArchive']): boolean {
+    return region !== undefined && this.archive?.wasHot(region) === true;
   }
   private noteHot({ region }: Made['inArchive']): void {
     if (region !== undefined) this.archive?.noteHot(region);
