@@ -24,4 +24,8 @@ export class KeptRegions {
       this.known.add(signature);
     }
   }
+  weightOf() {
+    return 0;
+  }
+  noteWeight() {}
 }

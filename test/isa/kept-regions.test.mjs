@@ -98,6 +98,8 @@ function changed(kept, change) {
         for (const region of kept.find(signature)) yield* change(region);
       },
       add() {},
+      weightOf: () => 0,
+      noteWeight() {},
     },
   };
 }

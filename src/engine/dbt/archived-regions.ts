@@ -17,6 +17,7 @@ import {
   NO_HEADER,
   type RegionArchive,
   restoredBody,
+  type Weight,
   wordAt,
 } from './region-archive.js';
 import { isInPage, rangesOf, succession } from './region-description.js';
@@ -104,11 +105,11 @@ export class ArchivedRegions {
     return home + delta;
   }
 
-  wasHot(region: ArchivedRegion): boolean {
-    return this.archive.wasHot(region);
+  weightOf(region: ArchivedRegion): Weight {
+    return this.archive.weightOf(region);
   }
-  noteHot(region: ArchivedRegion): void {
-    this.archive.noteHot(region);
+  noteWeight(region: ArchivedRegion, weight: Weight): void {
+    this.archive.noteWeight(region, weight);
   }
 
   /** Keeps a region that was made for hot blocks, and tells how it is kept. `slots`: address and bytes of each. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OPTIMIZER_IDLE, OPTIMIZER_WANTS, Optimizer } from './optimizer.js';
+import type { Weight } from './region-archive.js';
 import { TALLY_DROPPED, TALLY_SIZE, TALLY_STATE } from './tally.js';
 import type { OptimizedRegions } from './translation.js';
 
@@ -18,7 +19,7 @@ function rig() {
   const words = new Int32Array(memory.buffer);
   const compiled: { batch: number; tiers: number[]; end: (works: boolean) => Promise<void> }[] = [];
   const sent: OptimizedRegions[] = [];
-  const hot: number[] = [];
+  const noted: [number, number][] = [];
   let state = OPTIMIZER_IDLE;
   let ms = 1000;
   const optimizer = new Optimizer(memory, {
@@ -37,16 +38,17 @@ function rig() {
     },
     now: () => ms,
   });
-  const add = (batch: number, tallies: readonly number[], { epoch = 0, wasHot = false } = {}): void => {
+  const add = (
+    batch: number,
+    tallies: readonly number[],
+    { epoch = 0, isUnderWay = false, weight = 0 as Weight } = {},
+  ): void => {
     const count = tallies.length;
     const of = { batch, epoch, bytes: Uint8Array.of(batch, ...tallies.map(() => 0x14)), tiersAt: 1, count };
-    const regions = tallies.map((tally, number) => ({
-      tally,
-      number,
-      of,
-      wasHot,
-      noteHot: () => void hot.push(tally),
-    }));
+    const regions = tallies.map((tally, number) => {
+      const noteWeight = (to: number): void => void noted.push([tally, to]);
+      return { tally, number, of, isUnderWay, weight, noteWeight };
+    });
     optimizer.add(of, regions);
   };
   const count = (tally: number, slices: number): void => {
@@ -59,7 +61,7 @@ function rig() {
     ms += more;
   };
   optimizer.noteBusy();
-  return { optimizer, add, count, drop, wait, compiled, sent, hot, isWanted: () => state === OPTIMIZER_WANTS };
+  return { optimizer, add, count, drop, wait, compiled, sent, noted, isWanted: () => state === OPTIMIZER_WANTS };
 }
 const A = TALLY_SIZE;
 const B = 2 * TALLY_SIZE;
@@ -140,16 +142,19 @@ test('what was dropped, or made in another epoch, is not compiled', () => {
   assert.equal(compiled.length, 0);
 });
 
-test('what was hot in another VM does not wait for quiet, but for what is hot', async () => {
-  const { optimizer, add, count, compiled } = rig();
+test('what was hot in another VM waits for what is hot, and a moment', async () => {
+  const { optimizer, add, count, wait, compiled } = rig();
   const order = (): unknown[] => compiled.map(({ batch }) => batch);
-  add(1, [A], { wasHot: true });
-  add(2, [B], { wasHot: true });
+  add(1, [A], { weight: 1 });
+  add(2, [B], { weight: 1 });
   add(3, [C]);
   count(C, 1);
   optimizer.look();
   assert.deepEqual(order(), [3]);
   await compiled[0]?.end(true);
+  assert.deepEqual(order(), [3]);
+  wait(2);
+  optimizer.look();
   assert.deepEqual(order(), [3, 2]);
   optimizer.look();
   assert.deepEqual(order(), [3, 2], 'one at a time');
@@ -157,15 +162,29 @@ test('what was hot in another VM does not wait for quiet, but for what is hot', 
   assert.deepEqual(order(), [3, 2, 1]);
 });
 
-test('a region is hot for the archive once two slices have ended in it', () => {
-  const { optimizer, add, count, hot } = rig();
+test('the archive is told of weights that grow, also of what V8 optimizes by itself', () => {
+  const { optimizer, add, count, noted, compiled } = rig();
   add(1, [A, B]);
-  count(A, 1);
-  count(B, 9);
-  optimizer.look();
-  assert.deepEqual(hot, [B]);
-  count(A, 2);
-  optimizer.look();
-  optimizer.look();
-  assert.deepEqual(hot, [B, A]);
+  add(2, [C], { isUnderWay: true, weight: 1 });
+  for (const [a, b, c] of [
+    [1, 2, 2],
+    [2, 19, 19],
+    [3, 20, 20],
+    [4, 99, 99],
+  ] as const) {
+    count(A, a);
+    count(B, b);
+    count(C, c);
+    optimizer.look();
+  }
+  assert.deepEqual(noted, [
+    [B, 1],
+    [A, 1],
+    [B, 2],
+    [C, 2],
+  ]);
+  assert.deepEqual(
+    compiled.map(({ batch }) => batch),
+    [1],
+  );
 });

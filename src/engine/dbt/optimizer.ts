@@ -4,20 +4,22 @@
  * come from the baseline compiler alone, and those that the guest spends its time in are compiled once more, the hottest first.
  *
  *    new -> in `regions` -> slices end in it -> asked for by the vCPU thread -> compiled by V8's threads -> sent to the vCPU thread
- *                       \-> V8 has nothing to do -> those that were hot in another VM, one module at a time, the newest first
- *                       \-> and nothing else waits -> all others likewise, one region at a time
+ *                       \-> V8 has nothing to do -> one at a time, the newest first, of those that were hot in another VM, then of all
  */
 import { rewriteTiers, type Tier } from '../../wasm/tiers.js';
+import type { Weight } from './region-archive.js';
 import { TALLY_DROPPED, TALLY_STATE } from './tally.js';
 import type { OptimizedRegions } from './translation.js';
 
 /** Modules that V8 compiles at the same time. */
 const AT_ONCE = 4;
-/** The others get their turn when there was nothing else to compile for so long. */
+/** One that was hot in another VM gets its turn when there was nothing else to compile for so long, any other for so long. */
+const SHORT_QUIET_MS = 2;
 const QUIET_MS = 20;
 
-/** A region in which so many slices have ended is worth it in the next VM, too. */
-const HOT = 2;
+/** So many slices have ended in a region in which the guest has spent some of its time, and much. */
+const SOME = 2;
+const MUCH = 20;
 
 /** What the vCPU thread reads: whether it is of use to ask. */
 export const OPTIMIZER_IDLE = 0;
@@ -30,10 +32,12 @@ export interface BaselineRegion {
   /** Its number in the module, and the module. */
   readonly number: number;
   readonly of: BaselineModule;
-  /** It was hot in another VM. */
-  readonly wasHot: boolean;
-  /** Tells the archive that it was hot. */
-  readonly noteHot: () => void;
+  /** V8 optimizes it by itself. */
+  readonly isUnderWay: boolean;
+  /** In another VM. */
+  readonly weight: Weight;
+  /** Tells the archive. */
+  readonly noteWeight: (weight: Weight) => void;
 }
 export interface BaselineModule {
   readonly batch: number;
@@ -54,13 +58,15 @@ export interface OptimizerHost {
   now(): number;
 }
 
+const weightOf = (tally: number): Weight => (tally >= MUCH ? 2 : tally >= SOME ? 1 : 0);
+
 export class Optimizer {
   private readonly words: Int32Array;
   private readonly host: OptimizerHost;
   /** Those it could compile, by module: the oldest first. */
   private readonly regions = new Map<BaselineModule, Set<BaselineRegion>>();
-  /** Those of which it is not yet told that they are hot. */
-  private readonly watched = new Set<BaselineRegion>();
+  /** Those that may become heavier, and the weight that is known. */
+  private readonly watched = new Map<BaselineRegion, Weight>();
   private epoch = -1;
   private underWay = 0;
   private busyAt = Number.NEGATIVE_INFINITY;
@@ -78,8 +84,9 @@ export class Optimizer {
       this.watched.clear();
     }
     this.epoch = module.epoch;
-    if (regions.length > 0) this.regions.set(module, new Set(regions));
-    for (const region of regions) this.watched.add(region);
+    const waiting = regions.filter(({ isUnderWay }) => !isUnderWay);
+    if (waiting.length > 0) this.regions.set(module, new Set(waiting));
+    for (const region of regions) this.watched.set(region, region.weight);
   }
 
   /** The compiler has had something else to do. */
@@ -92,26 +99,31 @@ export class Optimizer {
     this.compileHottest();
     this.compileRemembered();
     const [newest] = [...this.regions.values()].at(-1) ?? [];
-    const isQuiet = this.underWay === 0 && this.host.now() - this.busyAt >= QUIET_MS;
-    if (isQuiet && newest !== undefined) this.compile([newest]);
+    if (newest !== undefined && this.isQuiet(QUIET_MS)) this.compile([newest]);
     this.tell();
     this.watch();
   }
-  /** In one thread of V8's mostly: the guest has the other processor. */
+  private isQuiet(forMs: number): boolean {
+    return this.underWay === 0 && this.host.now() - this.busyAt >= forMs;
+  }
+  /** One is in one of V8's threads: the guest has the other processor. */
   private compileRemembered(): void {
-    if (this.underWay > 0) return;
+    if (!this.isQuiet(SHORT_QUIET_MS)) return;
     for (const regions of [...this.regions.values()].reverse()) {
-      const remembered = [...regions].filter(({ wasHot }) => wasHot);
-      if (remembered.length === 0) continue;
-      this.compile(remembered);
+      const remembered = [...regions].find(({ weight }) => weight > 0);
+      if (remembered === undefined) continue;
+      this.compile([remembered]);
       return;
     }
   }
   private watch(): void {
-    for (const region of this.watched) {
-      const isHot = this.tallyOf(region) >= HOT;
-      if (isHot) region.noteHot();
-      if (isHot || this.isDropped(region)) this.watched.delete(region);
+    for (const [region, known] of this.watched) {
+      const weight = weightOf(this.tallyOf(region));
+      if (weight > known) {
+        region.noteWeight(weight);
+        this.watched.set(region, weight);
+      }
+      if (weight === 2 || this.isDropped(region)) this.watched.delete(region);
     }
   }
   private isDropped({ tally }: BaselineRegion): boolean {

@@ -56,6 +56,9 @@ export interface ArchivedRegion {
   readonly calls: Readonly<Record<string, readonly number[]>>;
 }
 
+/** How much of its time a guest has spent in a region: nothing that is known, some, much. */
+export type Weight = 0 | 1 | 2;
+
 /** Where regions are kept. */
 export interface RegionArchive {
   /** Those that it has, the newest first. */
@@ -64,9 +67,9 @@ export interface RegionArchive {
   has(signature: number): boolean;
   /** `signatures`: of its entries that were hot. */
   add(region: ArchivedRegion, signatures: readonly number[]): void;
-  /** The guest has spent time in it, here or in another VM. */
-  wasHot(region: ArchivedRegion): boolean;
-  noteHot(region: ArchivedRegion): void;
+  /** The most that was noted of it, here or in another VM. */
+  weightOf(region: ArchivedRegion): Weight;
+  noteWeight(region: ArchivedRegion, weight: Weight): void;
 }
 
 /** The function as it is kept. `symbols`: the address of each. */

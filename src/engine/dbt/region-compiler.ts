@@ -17,7 +17,7 @@ import type { RuntimeFunctions } from './lower.js';
 import type { BaselineModule, BaselineRegion, Optimizer } from './optimizer.js';
 import { type BlockHeats, PageCode, type RegionInsn } from './page-code.js';
 import { RegionLowering } from './region.js';
-import type { ArchivedRegion, RegionArchive } from './region-archive.js';
+import type { ArchivedRegion, RegionArchive, Weight } from './region-archive.js';
 import { describeRegion, isInPage } from './region-description.js';
 import type { LinkSlot } from './region-exits.js';
 import { flowOf } from './region-flow.js';
@@ -55,6 +55,9 @@ interface Slot {
 }
 type Landings = readonly (readonly [number, number])[];
 
+type Offered = Omit<BaselineRegion, 'of'>;
+const tierOf = ({ isUnderWay }: Offered): Tier => (isUnderWay ? 'both' : 'baseline');
+
 interface Built {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly regions: readonly TranslatedRegion[];
@@ -62,8 +65,7 @@ interface Built {
   readonly formed: readonly Region[];
   readonly code: ReadonlyMap<number, Uint8Array>;
   readonly refused: readonly HotBlock[];
-  /** Those of the baseline compiler, as the optimizer needs them. */
-  readonly baseline: readonly Omit<BaselineRegion, 'of'>[];
+  readonly offered: readonly Offered[];
   readonly tiersAt: number | undefined;
 }
 
@@ -116,12 +118,12 @@ export class RegionCompiler {
     };
   }
 
-  private offer(batch: number, epoch: number, { bytes, tiersAt, regions, baseline }: Built): void {
+  private offer(batch: number, epoch: number, { bytes, tiersAt, regions, offered }: Built): void {
     if (tiersAt === undefined) return;
     const of: BaselineModule = { batch, epoch, bytes, tiersAt, count: regions.length };
     this.optimizer?.add(
       of,
-      baseline.map((region) => ({ ...region, of })),
+      offered.map((region) => ({ ...region, of })),
     );
   }
 
@@ -169,17 +171,12 @@ export class RegionCompiler {
       }
     }
     const regions = made.map(({ translated }) => translated);
-    const baseline: Omit<BaselineRegion, 'of'>[] = [];
-    for (const [n, { body, translated, inArchive, isLoop }] of made.entries()) {
-      const tier = this.tierOf(isLoop);
-      if (tier === 'baseline')
-        baseline.push({
-          tally: translated.tally,
-          number: n,
-          wasHot: this.wasHot(inArchive),
-          noteHot: () => this.noteHot(inArchive),
-        });
-      const index = module.addFunction(tier === undefined ? body : { ...body, tier });
+    const offered: Offered[] = [];
+    for (const [n, one] of made.entries()) {
+      const { body, translated } = one;
+      const offer = this.offerOf(one, n);
+      if (offer !== undefined) offered.push(offer);
+      const index = module.addFunction(offer === undefined ? body : { ...body, tier: tierOf(offer) });
       module.export(`r${n}`, index);
       // Seen by profilers of the host: guest physical address and mode.
       const { page, key, entries } = translated;
@@ -187,19 +184,18 @@ export class RegionCompiler {
     }
     kept.made = { request, code, module, made };
     const bytes = module.finish();
-    return { bytes, regions, formed, code, refused, baseline, tiersAt: module.tiersAt };
+    return { bytes, regions, formed, code, refused, offered, tiersAt: module.tiersAt };
   }
 
-  /** A loop does not wait until the guest has spent time in it. */
-  private tierOf(isLoop: boolean): Tier | undefined {
+  /** A region as the optimizer needs it. A loop, and what was one in another VM, does not wait until the guest has spent time in it. */
+  private offerOf({ translated: { tally }, inArchive, isLoop }: Made, number: number): Offered | undefined {
     if (this.optimizer === undefined) return undefined;
-    return isLoop ? 'both' : 'baseline';
-  }
-  private wasHot({ region }: Made['inArchive']): boolean {
-    return region !== undefined && this.archive?.wasHot(region) === true;
-  }
-  private noteHot({ region }: Made['inArchive']): void {
-    if (region !== undefined) this.archive?.noteHot(region);
+    const { region } = inArchive;
+    const weight = region === undefined ? 0 : (this.archive?.weightOf(region) ?? 0);
+    const noteWeight = (now: Weight): void => {
+      if (inArchive.region !== undefined) this.archive?.noteWeight(inArchive.region, now);
+    };
+    return { tally, number, isUnderWay: isLoop || weight === 2, weight, noteWeight };
   }
 
   /** Regions for hot blocks: those that share one become its entries. */

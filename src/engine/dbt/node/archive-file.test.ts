@@ -56,20 +56,23 @@ test('what one process keeps another finds, the newest first', () => {
   file.close();
 });
 
-test('what was hot is hot for the next process, once', () => {
-  const path = filled('hot', 2);
+test('the most that was noted of a region is known to the next process', () => {
+  const path = filled('weights', 3);
   const file = new ArchiveFile(path, new KnownBlocks());
-  file.noteHot(region(2));
+  file.noteWeight(region(2), 1);
   const size = statSync(path).size;
-  file.noteHot(region(2));
-  file.close();
+  file.noteWeight(region(2), 1);
   assert.equal(statSync(path).size, size);
+  file.noteWeight(region(3), 1);
+  file.noteWeight(region(3), 2);
+  file.noteWeight(region(3), 1);
+  file.close();
   const next = new ArchiveFile(path, new KnownBlocks());
   assert.deepEqual(
-    [1, 2, 3].map((key) => next.wasHot(region(key))),
-    [false, true, false],
+    [1, 2, 3].map((key) => next.weightOf(region(key))),
+    [0, 1, 2],
   );
-  assert.deepEqual(found(path).keys, [2, 1]);
+  assert.deepEqual(found(path).keys, [3, 2, 1]);
   next.close();
 });
 

@@ -4,14 +4,14 @@
  *    0 length of the record u32 (with this head)   4 check sum of what follows u32   8 hash of the code it was made of u32
  *   12 number of signatures u32                   16 signatures u32 each             then the region, as V8 serializes it
  *
- * A record that ends with its head tells that the region of that hash was hot.
+ * A record that ends with its head has no signatures, but the weight of the region of that hash in their place.
  * What does not look like that ends what is read. A file that has become too large begins anew.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
 import { isWellFormed } from '../archived-region-check.js';
 import type { KnownBlocks } from '../known-blocks.js';
-import type { ArchivedRegion, RegionArchive } from '../region-archive.js';
+import type { ArchivedRegion, RegionArchive, Weight } from '../region-archive.js';
 
 const HEAD = 16;
 const MAX_RECORD = 1 << 20;
@@ -34,7 +34,7 @@ export class ArchiveFile implements RegionArchive {
   private readonly places = new Map<number, Place[]>();
   private readonly made = new Set<number>();
   /** By hash. */
-  private readonly hot = new Set<number>();
+  private readonly weights = new Map<number, Weight>();
   private length = 0;
   private isFull = false;
 
@@ -64,36 +64,33 @@ export class ArchiveFile implements RegionArchive {
     if (this.isFull || this.made.has(hash) || signatures.length > MAX_SIGNATURES) return;
     const content = serialize(region);
     const bytes = HEAD + 4 * signatures.length + content.length;
-    const at = bytes > MAX_RECORD ? undefined : this.write(hash, signatures, content);
+    if (bytes > MAX_RECORD) return;
+    const record = recordOf(hash, signatures.length, bytes);
+    for (const [n, signature] of signatures.entries()) record.writeInt32LE(signature, HEAD + 4 * n);
+    content.copy(record, HEAD + 4 * signatures.length);
+    const at = this.write(record);
     if (at !== undefined) this.note({ at, bytes }, hash, signatures);
   }
 
-  wasHot(region: ArchivedRegion): boolean {
-    return this.hot.has(hashOf(region));
+  weightOf(region: ArchivedRegion): Weight {
+    return this.weights.get(hashOf(region)) ?? 0;
   }
-  noteHot(region: ArchivedRegion): void {
+  noteWeight(region: ArchivedRegion, weight: Weight): void {
     const hash = hashOf(region);
-    if (this.isFull || this.hot.has(hash)) return;
-    this.hot.add(hash);
-    this.write(hash, [], new Uint8Array(0));
+    if (this.isFull || (this.weights.get(hash) ?? 0) >= weight) return;
+    this.weights.set(hash, weight);
+    this.write(recordOf(hash, weight, HEAD));
   }
 
   /** Where the record is; undefined where there was no room for it. */
-  private write(hash: number, signatures: readonly number[], content: Uint8Array): number | undefined {
-    const bytes = HEAD + 4 * signatures.length + content.length;
-    const record = Buffer.alloc(bytes);
-    record.writeUInt32LE(bytes, 0);
-    record.writeUInt32LE(hash, 8);
-    record.writeUInt32LE(signatures.length, 12);
-    for (const [n, signature] of signatures.entries()) record.writeInt32LE(signature, HEAD + 4 * n);
-    record.set(content, HEAD + 4 * signatures.length);
+  private write(record: Buffer): number | undefined {
     record.writeUInt32LE(checkSum(record, 8), 4);
     try {
       writeSync(this.file, record);
       // Another process may have written in between.
       const end = fstatSync(this.file).size;
       this.isFull = end > MAX_FILE;
-      return end - bytes;
+      return end - record.length;
     } catch {
       // A full disk: the guest runs on, its translations are not kept.
       this.isFull = true;
@@ -132,12 +129,15 @@ export class ArchiveFile implements RegionArchive {
       const count = window.readUInt32LE(at + 12);
       const first = at + HEAD;
       // Parts of a record that is not here in whole come with the next window.
-      if (count > MAX_SIGNATURES || bytes > MAX_RECORD || bytes < HEAD + 4 * count) return at;
+      const isWeight = bytes === HEAD && (count === 1 || count === 2);
+      if (count > MAX_SIGNATURES || bytes > MAX_RECORD || (bytes < HEAD + 4 * count && !isWeight)) return at;
       if (at + bytes > window.length) return at;
       const hash = window.readUInt32LE(at + 8);
-      const signatures = Array.from({ length: count }, (_, n) => window.readInt32LE(first + 4 * n));
-      if (bytes === HEAD) this.hot.add(hash);
-      else this.note({ at: this.length + at, bytes }, hash, signatures);
+      if (isWeight) this.weights.set(hash, Math.max(count, this.weights.get(hash) ?? 0) as Weight);
+      else {
+        const signatures = Array.from({ length: count }, (_, n) => window.readInt32LE(first + 4 * n));
+        this.note({ at: this.length + at, bytes }, hash, signatures);
+      }
       at += bytes;
     }
     return at;
@@ -155,6 +155,15 @@ export class ArchiveFile implements RegionArchive {
       return undefined;
     }
   }
+}
+
+/** A record of so many bytes with its head, as far as it is known now. */
+function recordOf(hash: number, count: number, bytes: number): Buffer {
+  const record = Buffer.alloc(bytes);
+  record.writeUInt32LE(bytes, 0);
+  record.writeUInt32LE(hash, 8);
+  record.writeUInt32LE(count, 12);
+  return record;
 }
 
 function checkSum(bytes: Uint8Array, from: number): number {
