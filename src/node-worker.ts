@@ -37,5 +37,8 @@ async function compileHandlers(): Promise<WebAssembly.Module | undefined> {
   }
 }
 
+// From Node 24 on a thread ends that only waits for V8's compilers.
+const waiting = setInterval(() => {}, 1000);
 const [handlers, { serve }] = await Promise.all([compileHandlers(), import('./node-vcpu-worker.js')]);
+clearInterval(waiting);
 serve(handlers, choosesTiers);
