@@ -91,7 +91,11 @@ async function command(args: readonly string[], script: Script = () => ({})) {
       inspectTranslation: async () => ({ assembly: 'nop', ir: 'ir', wasm: '(func)' }),
     }),
   } as unknown as CommandHost;
-  const read = (stream: PassThrough): string => String(stream.read() ?? '');
+  const read = (stream: PassThrough): string => {
+    let text = '';
+    for (let chunk = stream.read(); chunk !== null; chunk = stream.read()) text += chunk;
+    return text;
+  };
   try {
     const code = await runCommand(args, '9.9.9', host);
     return {
