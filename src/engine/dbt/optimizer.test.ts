@@ -162,6 +162,23 @@ test('what was hot in another VM waits for what is hot, and a moment', async () 
   assert.deepEqual(order(), [3, 2, 1]);
 });
 
+test('what another VM spent much time in waits for no moment, but for its turn', async () => {
+  const { optimizer, add, compiled } = rig();
+  const order = (): unknown[] => compiled.map(({ batch }) => batch);
+  optimizer.noteBusy();
+  add(1, [A], { weight: 1 });
+  add(2, [B], { weight: 2 });
+  add(3, [C], { weight: 2 });
+  optimizer.look();
+  assert.deepEqual(order(), [3]);
+  optimizer.look();
+  assert.deepEqual(order(), [3], 'one at a time');
+  await compiled[0]?.end(true);
+  assert.deepEqual(order(), [3, 2]);
+  await compiled[1]?.end(true);
+  assert.deepEqual(order(), [3, 2], 'some time is not much');
+});
+
 test('the archive is told of weights that grow, also of what V8 optimizes by itself', () => {
   const { optimizer, add, count, noted, compiled } = rig();
   add(1, [A, B]);

@@ -4,7 +4,7 @@
  * come from the baseline compiler alone, and those that the guest spends its time in are compiled once more, the hottest first.
  *
  *    new -> in `regions` -> slices end in it -> asked for by the vCPU thread -> compiled by V8's threads -> sent to the vCPU thread
- *                       \-> V8 has nothing to do -> one at a time, the newest first, of those that were hot in another VM, then of all
+ *                       \-> nothing is under way -> one at a time, the newest first, of those that were hot in another VM, then of all
  */
 import { rewriteTiers, type Tier } from '../../wasm/tiers.js';
 import type { Weight } from './region-archive.js';
@@ -13,7 +13,7 @@ import type { OptimizedRegions } from './translation.js';
 
 /** Modules that V8 compiles at the same time. */
 const AT_ONCE = 4;
-/** One that was hot in another VM gets its turn when there was nothing else to compile for so long, any other for so long. */
+/** One in which another VM spent some time gets its turn when there was nothing else to compile for so long, any other for so long. */
 const SHORT_QUIET_MS = 2;
 const QUIET_MS = 20;
 
@@ -108,9 +108,10 @@ export class Optimizer {
   }
   /** One is in one of V8's threads: the guest has the other processor. */
   private compileRemembered(): void {
-    if (!this.isQuiet(SHORT_QUIET_MS)) return;
+    if (this.underWay > 0) return;
+    const least = this.isQuiet(SHORT_QUIET_MS) ? 1 : 2;
     for (const regions of [...this.regions.values()].reverse()) {
-      const remembered = [...regions].find(({ weight }) => weight > 0);
+      const remembered = [...regions].find(({ weight }) => weight >= least);
       if (remembered === undefined) continue;
       this.compile([remembered]);
       return;

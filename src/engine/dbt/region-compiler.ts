@@ -187,7 +187,7 @@ export class RegionCompiler {
     return { bytes, regions, formed, code, refused, offered, tiersAt: module.tiersAt };
   }
 
-  /** A region as the optimizer needs it. A loop, and what was one in another VM, does not wait until the guest has spent time in it. */
+  /** A region as the optimizer needs it. A loop does not wait until the guest has spent time in it. */
   private offerOf({ translated: { tally }, inArchive, isLoop }: Made, number: number): Offered | undefined {
     if (this.optimizer === undefined) return undefined;
     const { region } = inArchive;
@@ -195,7 +195,7 @@ export class RegionCompiler {
     const noteWeight = (now: Weight): void => {
       if (inArchive.region !== undefined) this.archive?.noteWeight(inArchive.region, now);
     };
-    return { tally, number, isUnderWay: isLoop || weight === 2, weight, noteWeight };
+    return { tally, number, isUnderWay: isLoop, weight, noteWeight };
   }
 
   /** Regions for hot blocks: those that share one become its entries. */
