@@ -52,7 +52,7 @@ function start(): VcpuThread {
   const lease = createLeaseBuffer();
   const loading = new Loading();
   loading.begin();
-  const worker = new Worker(new URL('./node-worker.js', import.meta.url), {
+  const worker = new Worker(new URL('./threads/node-worker.js', import.meta.url), {
     workerData: { lease, loading: loading.count } satisfies VcpuWorkerData,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });
