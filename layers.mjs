@@ -40,7 +40,7 @@ export const SHARED_FILES = {
  * but each other and the faces named here.
  */
 export const ROOTS = {
-  files: [/^src\/node\.ts$/, /^src\/browser\.ts$/, /^src\/engines\.ts$/, /^src\/([\w-]+-)?worker\.ts$/],
+  files: [/^src\/node(-thread)?\.ts$/, /^src\/browser\.ts$/, /^src\/engines\.ts$/, /^src\/([\w-]+-)?worker\.ts$/],
   importedBy: ['src/cli', 'src/page'],
 };
 

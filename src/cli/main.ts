@@ -42,7 +42,7 @@ function report(error: unknown): number {
 
 // The machine's thread takes longest to be there: it starts while this one learns what to run.
 if (process.argv[2] === 'run')
-  void host.product().then(
+  void import('../node-thread.js').then(
     ({ prepare }) => prepare(),
     () => {},
   );
